@@ -1,0 +1,3 @@
+//! The default image.
+#![no_std]
+#![no_main]
