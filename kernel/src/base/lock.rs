@@ -1,0 +1,190 @@
+//! The kernel's lock: a spin lock that turns preemption off, with a rank.
+//!
+//! - While any lock is held, `m.locks` is not 0, so the holder is neither preempted nor moved, and
+//!   a spinning CPU waits for a few instructions, not for a time slice.
+//! - Locks are taken in order of rank, lowest first. In builds with debug assertions each M keeps
+//!   the set of ranks that it holds and an inversion panics at once, on the first run, not on the
+//!   day when two CPUs meet.
+//! - No lock is ever taken in an interrupt: what handlers touch is atomic (frames, requests,
+//!   the input ring). So no lock needs interrupts off.
+//! - A lock may be released on another stack of the same M: `gopark` releases its caller's lock on
+//!   g0 ([`LockGuard::leak`], [`Lock::unlock_leaked`]).
+//!
+//! The exclusion itself is `spin`'s; the order, the pinning and the bound are here.
+
+use core::ops::{Deref, DerefMut};
+use core::sync::atomic::Ordering;
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+use crate::arch;
+use crate::arch::switch::{getm, preempt_off, preempt_on};
+
+/// The order of the kernel's locks: one may be taken only while all that are held rank lower.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Rank {
+    /// A wait queue of `sync`, or a channel. A select holds several, in address order.
+    Chan = 0,
+    /// A P's timer heap. Taken under a channel's lock to arm a timer, never the other way round.
+    Timers,
+    /// `SCHED`'s lock.
+    Sched,
+    /// Free stacks and address space.
+    Stacks,
+    /// The heap below the caches.
+    Heap,
+    /// The console: anyone may print.
+    Console,
+}
+
+/// After this long a lock is taken for lost, and the waiter says so instead of hanging.
+const STUCK_NS: u64 = 20_000_000_000;
+
+/// A value that one CPU at a time may touch.
+pub struct Lock<T> {
+    rank: Rank,
+    inner: SpinMutex<T>,
+}
+
+impl<T> Lock<T> {
+    /// A lock of the given rank around `value`.
+    pub const fn new(rank: Rank, value: T) -> Self {
+        Self { rank, inner: SpinMutex::new(value) }
+    }
+
+    /// Waits for the lock. Preemption is off until the guard goes.
+    ///
+    /// # Panics
+    /// When a lock of the same or a higher rank is held (debug builds), and when the lock does not
+    /// come free for 20 s.
+    #[inline]
+    #[track_caller]
+    pub fn lock(&self) -> LockGuard<'_, T> {
+        preempt_off();
+        self.note_rank();
+        let guard = match self.inner.try_lock() {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        };
+        LockGuard { lock: self, guard: Some(guard) }
+    }
+
+    /// Like [`Lock::lock`] where the caller may hold locks of the same rank already and has its own
+    /// order among them (select: by address).
+    #[inline]
+    #[track_caller]
+    pub fn lock_same_rank(&self) -> LockGuard<'_, T> {
+        preempt_off();
+        let guard = match self.inner.try_lock() {
+            Some(guard) => guard,
+            None => self.lock_slow(),
+        };
+        LockGuard { lock: self, guard: Some(guard) }
+    }
+
+    /// The lock if it is free now.
+    pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
+        preempt_off();
+        match self.inner.try_lock() {
+            Some(guard) => Some(LockGuard { lock: self, guard: Some(guard) }),
+            None => {
+                preempt_on();
+                None
+            }
+        }
+    }
+
+    #[cold]
+    #[track_caller]
+    fn lock_slow(&self) -> SpinMutexGuard<'_, T> {
+        let start = arch::nanotime();
+        loop {
+            for _ in 0..1000 {
+                if let Some(guard) = self.inner.try_lock() {
+                    return guard;
+                }
+                arch::pause();
+            }
+            if arch::nanotime() - start > STUCK_NS {
+                panic!("lock of rank {:?} is stuck", self.rank);
+            }
+        }
+    }
+
+    /// Ends a hold whose guard was leaked.
+    ///
+    /// # Safety
+    /// This M holds the lock through [`LockGuard::leak`], and nobody uses the value any more.
+    pub unsafe fn unlock_leaked(&self) {
+        self.forget_rank();
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.force_unlock() };
+        preempt_on();
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn note_rank(&self) {
+        if cfg!(debug_assertions) {
+            // SAFETY: preemption is off, so this M is ours.
+            let held = unsafe { &(*getm()).held_ranks };
+            let ranks = held.load(Ordering::Relaxed);
+            assert!(
+                ranks >> (self.rank as u32) == 0,
+                "lock order: {:?} taken while ranks {ranks:#b} are held",
+                self.rank
+            );
+            held.store(ranks | 1 << (self.rank as u32), Ordering::Relaxed);
+        }
+    }
+
+    #[inline(always)]
+    fn forget_rank(&self) {
+        if cfg!(debug_assertions) {
+            // SAFETY: preemption is off while the lock is held.
+            let held = unsafe { &(*getm()).held_ranks };
+            held.store(held.load(Ordering::Relaxed) & !(1 << (self.rank as u32)), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The right to the value of a [`Lock`].
+pub struct LockGuard<'a, T> {
+    lock: &'a Lock<T>,
+    // Some until drop or leak.
+    guard: Option<SpinMutexGuard<'a, T>>,
+}
+
+impl<'a, T> LockGuard<'a, T> {
+    /// Keeps the lock held beyond the guard; ended by [`Lock::unlock_leaked`] on the same M.
+    pub fn leak(mut self) -> &'a Lock<T> {
+        let lock = self.lock;
+        if let Some(guard) = self.guard.take() {
+            SpinMutexGuard::leak(guard);
+        }
+        core::mem::forget(self);
+        lock
+    }
+}
+
+impl<T> Deref for LockGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        self.guard.as_ref().expect("a guard holds its lock")
+    }
+}
+
+impl<T> DerefMut for LockGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.guard.as_mut().expect("a guard holds its lock")
+    }
+}
+
+impl<T> Drop for LockGuard<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.lock.forget_rank();
+        self.guard = None;
+        preempt_on();
+    }
+}
