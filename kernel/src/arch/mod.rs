@@ -8,17 +8,21 @@
 //! | name | contract |
 //! | --- | --- |
 //! | [`switch`] | `Gobuf`, `gogo`, `mcall`, `systemstack`, the safe point: one file for both sides |
+//! | [`init_boot_cpu_early`], [`init_boot_cpu`] | the boot CPU: exceptions reported, then everything |
 //! | [`nanotime`] | nanoseconds since boot, monotonic on and across CPUs |
 //! | [`cputicks`], [`ns_to_cputicks`] | the raw cycle counter, a few instructions, for slices and seeds |
-//! | [`set_deadline`] | arms *this* CPU's one-shot timer |
+//! | [`set_deadline`] | arms *this* CPU's one-shot timer at an absolute nanotime |
 //! | [`irq`] | save, disable and restore interrupts of this CPU |
 //! | [`halt`] | waits for an interrupt; interrupts off before, on during, off after |
 //! | [`pause`] | the polite body of every wait loop |
-//! | [`num_cpu`], [`start_cpus`] | CPUs found, and starting the others |
-//! | [`send_ipi`], [`freeze_others`] | wake, preempt, flush TLB; stop all others for a dump |
+//! | [`num_cpu`], [`start_cpu`] | CPUs that are usable, and starting one of the others |
+//! | [`send_ipi`] | wake, preempt, flush TLB, on one CPU |
+//! | [`freeze_others`], [`frozen_frame`] | stop all other CPUs for good, and where each was |
 //! | [`set_handlers`] | the one way up: what the interrupts call |
 //! | [`phys_to_virt`] | physical memory as the kernel sees it |
-//! | [`console_write`], [`console_read`] | raw bytes of the serial console |
+//! | [`console_write`], [`console_read`], [`enable_console_input`] | raw bytes of the serial console |
+//! | [`describe`] | what was found, for the boot banner |
+//! | [`exceptions`] | the names of the CPU's exceptions |
 //! | [`exit`] | ends the image with a status |
 
 pub mod switch;
@@ -32,3 +36,11 @@ use x86_64 as imp;
 mod host;
 #[cfg(any(test, loom))]
 use host as imp;
+
+pub use imp::{
+    BootFacts, CpuStacks, Description, Handlers, Ipi, MAX_CPUS, StartError, TrapFrame,
+    choose_trampoline, console_read, console_write, cputicks, describe, enable_console_input,
+    exceptions, exit, freeze_others, frozen_frame, halt, init_boot_cpu, init_boot_cpu_early, irq,
+    nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi, set_deadline, set_handlers,
+    start_cpu,
+};

@@ -1,0 +1,334 @@
+//! Interrupt entry: the stubs, the frame they build, and where each vector goes.
+//!
+//! Every vector has an eight-instruction-wide slot in one table; all slots run into one common
+//! body that saves the interrupted code's registers, puts `gs:[g]` on the interrupt stacks' own
+//! G, calls [`dispatch`] and takes it all back. One body for all vectors, because an interrupt
+//! costs far more than the few registers a special one would spare.
+//!
+//! Invariants: handlers run with IF=0 on an IST stack; EOI is sent before the handler of an APIC
+//! interrupt is called; the x87 state and MXCSR are never touched here, so neither is saved.
+//! Rejected: FXSAVE in the stub (half a microsecond each way under emulation); switching
+//! goroutines inside a handler (its IST stack would be overwritten by the next interrupt):
+//! handlers that want a switch rewrite the frame.
+
+use core::arch::global_asm;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+use super::apic::{self, vector};
+use super::exceptions;
+use super::power;
+use super::serial;
+use super::timer;
+use super::{MAX_CPUS, freeze};
+use crate::arch::switch::{GHead, MHead, cpu_index};
+
+/// What the stub leaves on the interrupt stack, lowest address first.
+///
+/// ```text
+///  IST top (16-aligned)
+///    ss rsp rflags cs rip        pushed by the CPU
+///    error                       pushed by the CPU, or 0 by the slot
+///    vector                      pushed by the slot
+///    rax rcx .. r15              pushed by the common body
+///    cr2 saved_g
+///    xmm15 .. xmm0               <- rsp at the call of `dispatch`, 16-aligned
+/// ```
+#[repr(C, align(16))]
+pub struct TrapFrame {
+    /// xmm0 to xmm15.
+    pub xmm: [u128; 16],
+    /// `gs:[g]` of the interrupted code; what the stub puts back.
+    pub saved_g: *mut GHead,
+    /// CR2 at entry; means something for a page fault only.
+    pub cr2: u64,
+    /// Interrupted r15.
+    pub r15: u64,
+    /// Interrupted r14.
+    pub r14: u64,
+    /// Interrupted r13.
+    pub r13: u64,
+    /// Interrupted r12.
+    pub r12: u64,
+    /// Interrupted r11.
+    pub r11: u64,
+    /// Interrupted r10.
+    pub r10: u64,
+    /// Interrupted r9.
+    pub r9: u64,
+    /// Interrupted r8.
+    pub r8: u64,
+    /// Interrupted rdi.
+    pub rdi: u64,
+    /// Interrupted rsi.
+    pub rsi: u64,
+    /// Interrupted rbp.
+    pub rbp: u64,
+    /// Interrupted rbx.
+    pub rbx: u64,
+    /// Interrupted rdx.
+    pub rdx: u64,
+    /// Interrupted rcx.
+    pub rcx: u64,
+    /// Interrupted rax.
+    pub rax: u64,
+    /// Which vector.
+    pub vector: u64,
+    /// The CPU's error code, or 0.
+    pub error: u64,
+    /// Where the interrupted code goes on.
+    pub rip: u64,
+    /// Interrupted cs.
+    pub cs: u64,
+    /// Interrupted flags.
+    pub rflags: u64,
+    /// Interrupted rsp.
+    pub rsp: u64,
+    /// Interrupted ss.
+    pub ss: u64,
+}
+
+const XMM_BYTES: usize = size_of::<[u128; 16]>();
+const _: () = {
+    assert!(
+        offset_of!(TrapFrame, saved_g) == XMM_BYTES,
+        "the stub pushes saved_g above xmm"
+    );
+    assert!(
+        size_of::<TrapFrame>().is_multiple_of(16),
+        "the call of dispatch must be aligned"
+    );
+    assert!(
+        offset_of!(TrapFrame, ss) + 8 == size_of::<TrapFrame>(),
+        "no padding at the top"
+    );
+};
+
+/// What the interrupts call: the one way up from the hardware. All run with IF=0 on an interrupt
+/// stack and must not park.
+pub struct Handlers {
+    /// This CPU's deadline (`set_deadline`) has passed.
+    pub tick: fn(&mut TrapFrame),
+    /// `Ipi::Preempt` arrived.
+    pub preempt: fn(&mut TrapFrame),
+    /// `Ipi::Wake` arrived.
+    pub wake: fn(),
+    /// `Ipi::FlushTlb` arrived.
+    pub flush_tlb: fn(),
+    /// The console has input: must call `console_read` until it gives `None`, since the line
+    /// interrupts once per burst.
+    pub input: fn(),
+    /// A page fault at `addr`; true = mended, go on. A fault inside this handler goes to
+    /// `exception`.
+    pub page_fault: fn(addr: usize, &mut TrapFrame) -> bool,
+    /// Any exception that nobody mended; `addr` is CR2.
+    pub exception: fn(&TrapFrame, addr: usize) -> !,
+}
+
+static HANDLERS: AtomicPtr<Handlers> = AtomicPtr::new(&raw const DEFAULT_HANDLERS as *mut Handlers);
+
+static DEFAULT_HANDLERS: Handlers = Handlers {
+    tick: |_| (),
+    preempt: |_| (),
+    wake: || (),
+    flush_tlb: || (),
+    input: || (),
+    page_fault: |_, _| false,
+    exception: report_and_exit,
+};
+
+/// Sets what interrupts call from now on, on all CPUs.
+pub fn set_handlers(handlers: &'static Handlers) {
+    // Release: pairs with the acquire in `handlers`, so that what the table's users set up
+    // before is seen by the interrupt.
+    HANDLERS.store(core::ptr::from_ref(handlers).cast_mut(), Ordering::Release);
+}
+
+fn handlers() -> &'static Handlers {
+    // SAFETY: only ever holds the default or what `set_handlers` was given, both 'static and
+    // never written through.
+    unsafe { &*HANDLERS.load(Ordering::Acquire) }
+}
+
+/// Set while a CPU is in its page-fault handler.
+static IN_PAGE_FAULT: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
+
+/// Interrupts that no vector of ours explains, for `describe`.
+static UNEXPECTED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many interrupts came on vectors that nobody uses.
+pub(super) fn unexpected_interrupts() -> usize {
+    UNEXPECTED.load(Ordering::Relaxed)
+}
+
+/// Called by the common body with rdi = the frame.
+extern "C" fn dispatch(frame: &mut TrapFrame) {
+    let table = handlers();
+    match frame.vector {
+        exceptions::PAGE_FAULT => page_fault(table, frame),
+        exceptions::NMI => {
+            freeze::stop_if_asked(frame);
+            (table.exception)(frame, frame.cr2 as usize)
+        }
+        0..exceptions::COUNT => (table.exception)(frame, frame.cr2 as usize),
+        // The interrupt-acknowledge cycle found nothing: no EOI (Intel SDM vol. 3, 11.9).
+        vector::SPURIOUS => {}
+        number => interrupt(table, number, frame),
+    }
+}
+
+fn page_fault(table: &Handlers, frame: &mut TrapFrame) {
+    let busy = &IN_PAGE_FAULT[cpu_index()];
+    // Only this CPU's own interrupts see the flag, so no ordering is needed. A fault inside the
+    // handler has overwritten the first frame: there is no way back, only a report.
+    if !busy.load(Ordering::Relaxed) {
+        busy.store(true, Ordering::Relaxed);
+        let mended = (table.page_fault)(frame.cr2 as usize, frame);
+        busy.store(false, Ordering::Relaxed);
+        if mended {
+            return;
+        }
+    }
+    (table.exception)(frame, frame.cr2 as usize)
+}
+
+fn interrupt(table: &Handlers, number: u64, frame: &mut TrapFrame) {
+    // The masked 8259s may still raise their own spurious vectors; no APIC waits for those.
+    if !vector::LEGACY_PIC.contains(&number) {
+        apic::end_of_interrupt();
+    }
+    match number {
+        vector::TIMER => {
+            if timer::expired() {
+                (table.tick)(frame);
+            }
+        }
+        vector::WAKE => (table.wake)(),
+        vector::PREEMPT => (table.preempt)(frame),
+        vector::FLUSH_TLB => (table.flush_tlb)(),
+        vector::SERIAL => (table.input)(),
+        vector::ERROR => apic::clear_errors(),
+        _ => {
+            UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The report before the kernel has set its own handlers.
+fn report_and_exit(frame: &TrapFrame, _addr: usize) -> ! {
+    serial::print(format_args!(
+        "fatal: {} on CPU {} at rip {:#x}, rsp {:#x}, rflags {:#x}\n",
+        exceptions::Summary(frame),
+        cpu_index(),
+        frame.rip,
+        frame.rsp,
+        frame.rflags,
+    ));
+    power::exit(2)
+}
+
+/// Bytes from one slot of the table to the next.
+const SLOT_BYTES: usize = 16;
+
+unsafe extern "C" {
+    /// The table of slots; only its address is used.
+    static arch_trap_table: [u8; 256 * SLOT_BYTES];
+}
+
+/// Where vector `vector` enters.
+pub(super) fn entry_address(vector: usize) -> usize {
+    &raw const arch_trap_table as usize + vector * SLOT_BYTES
+}
+
+// At entry of each slot: rsp = IST top minus the CPU's push, all other registers are those of
+// the interrupted code, IF=0.
+//
+// traps_common: [rsp] = vector, [rsp+8] = error code, then the CPU's frame.
+// The frame pointer chain stays whole: rbp is still the interrupted one at the call.
+global_asm!(
+    ".pushsection .text.traps, \"ax\", @progbits",
+    ".balign 16",
+    ".global arch_trap_table",
+    ".type arch_trap_table, @function",
+    "arch_trap_table:",
+    ".set traps_vector, 0",
+    ".rept 256",
+    ".balign {slot}",
+    // The vectors with an error code of the CPU's own (exceptions::has_error_code).
+    ".if (traps_vector == 8) || (traps_vector >= 10 && traps_vector <= 14) || (traps_vector == 17) || (traps_vector == 21) || (traps_vector == 29) || (traps_vector == 30)",
+    ".else",
+    "push 0",
+    ".endif",
+    // push imm32, spelled out: the short form would sign-extend vectors from 128 on.
+    ".byte 0x68",
+    ".long traps_vector",
+    "jmp traps_common",
+    ".set traps_vector, traps_vector + 1",
+    ".endr",
+    ".balign {slot}",
+    ".size arch_trap_table, . - arch_trap_table",
+    ".type traps_common, @function",
+    "traps_common:",
+    "push rax",
+    "push rcx",
+    "push rdx",
+    "push rbx",
+    "push rbp",
+    "push rsi",
+    "push rdi",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    // The System V ABI wants DF clear at every call.
+    "cld",
+    "mov rax, cr2",
+    "push rax",
+    "push qword ptr gs:[{g}]",
+    "sub rsp, {xmm_bytes}",
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    "movaps [rsp + 16 * \\n], xmm\\n",
+    ".endr",
+    // From here on safe points look at the interrupt stacks' G, whose guard never triggers.
+    "mov rax, gs:[{gsignal}]",
+    "mov gs:[{g}], rax",
+    "mov rdi, rsp",
+    "call {dispatch}",
+    // rsp = the frame, maybe rewritten by a handler.
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+    "movaps xmm\\n, [rsp + 16 * \\n]",
+    ".endr",
+    "add rsp, {xmm_bytes}",
+    "pop qword ptr gs:[{g}]",
+    // cr2
+    "add rsp, 8",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop r11",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rdi",
+    "pop rsi",
+    "pop rbp",
+    "pop rbx",
+    "pop rdx",
+    "pop rcx",
+    "pop rax",
+    // vector and error code
+    "add rsp, 16",
+    "iretq",
+    ".size traps_common, . - traps_common",
+    ".popsection",
+    slot = const SLOT_BYTES,
+    xmm_bytes = const XMM_BYTES,
+    g = const offset_of!(MHead, g),
+    gsignal = const offset_of!(MHead, gsignal),
+    dispatch = sym dispatch,
+);
