@@ -28,7 +28,7 @@
 pub mod switch;
 
 #[cfg(not(any(test, loom)))]
-pub mod x86_64;
+mod x86_64;
 #[cfg(not(any(test, loom)))]
 use x86_64 as imp;
 

@@ -163,6 +163,10 @@ global_asm!(
     ".balign 16",
     ".global trampoline_start, trampoline_end, trampoline_gdt_base, trampoline_far32",
     ".global trampoline_base, trampoline_far64, trampoline_cr3, trampoline_cr4, trampoline_target",
+    // Memory operands take one symbol each, so distances have names.
+    ".set trampoline_gdt_pointer_at, trampoline_gdt_pointer - trampoline_start",
+    ".set trampoline_cr3_at, trampoline_cr3 - trampoline_start",
+    ".set trampoline_cr4_at, trampoline_cr4 - trampoline_start",
     ".code16",
     "trampoline_start:",
     "cli",
@@ -170,7 +174,7 @@ global_asm!(
     "mov ax, cs",
     "mov ds, ax",
     // A 16-bit lgdt takes 24 bits of base: enough below 1 MiB.
-    "lgdt [trampoline_gdt_pointer - trampoline_start]",
+    "lgdt [trampoline_gdt_pointer_at]",
     // PE and ET; caches on, paging off (Intel SDM vol. 3, 2.5).
     "mov eax, 0x11",
     "mov cr0, eax",
@@ -187,9 +191,9 @@ global_asm!(
     // mov ebx, imm32
     ".byte 0xbb",
     "trampoline_base: .long 0",
-    "mov eax, [ebx + trampoline_cr4 - trampoline_start]",
+    "mov eax, [ebx + trampoline_cr4_at]",
     "mov cr4, eax",
-    "mov eax, [ebx + trampoline_cr3 - trampoline_start]",
+    "mov eax, [ebx + trampoline_cr3_at]",
     "mov cr3, eax",
     // IA32_EFER: LME and NXE, for the kernel's entries have NX bits (Intel SDM vol. 3, 2.2.1).
     "mov ecx, 0xc0000080",
