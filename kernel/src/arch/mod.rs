@@ -38,9 +38,9 @@ mod host;
 use host as imp;
 
 pub use imp::{
-    BootFacts, CpuStacks, Description, Handlers, Ipi, MAX_CPUS, StartError, TrapFrame,
-    choose_trampoline, console_read, console_write, cputicks, describe, enable_console_input,
-    exceptions, exit, freeze_others, frozen_frame, halt, init_boot_cpu, init_boot_cpu_early, irq,
-    nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi, set_deadline, set_handlers,
-    start_cpu,
+    BootFacts, CpuName, CpuStacks, Description, Handlers, Ipi, MAX_CPUS, Refusal, Source,
+    StartError, TrapFrame, choose_trampoline, console_read, console_write, cputicks, describe,
+    enable_console_input, exceptions, exit, freeze_others, frozen_frame, halt, init_boot_cpu,
+    init_boot_cpu_early, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi,
+    set_deadline, set_handlers, start_cpu,
 };

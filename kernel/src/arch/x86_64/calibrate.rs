@@ -2,9 +2,10 @@
 //!
 //! A rate that the hypervisor or CPUID states is taken; otherwise the TSC is counted against
 //! the first reference clock that is there: HPET, ACPI PM timer, channel 0 of the PIT. Each
-//! reading of a reference is bracketed by two of the TSC, so its uncertainty is known, and of
-//! three rounds the tightest counts: a round in which the machine (or the emulator's host) was
-//! away looks loose and loses. The whole takes a few milliseconds.
+//! step of a reference is bracketed by two readings of the TSC, so its uncertainty is known, and
+//! of three rounds the tightest counts: a round in which the machine (or the emulator's host) was
+//! away looks loose and loses. (The minimum of three would do where errors are one-sided; these
+//! are not.) The whole takes about ten milliseconds.
 //!
 //! Every loop is bounded by the TSC itself, which always runs: an absent reference reads as a
 //! constant and is given up. A result outside 100 MHz..10 GHz is not believed. Rejected: PIT
@@ -25,6 +26,8 @@ pub(super) const MAX_HZ: u64 = 10_000_000_000;
 const ROUNDS: usize = 3;
 /// Readings per sample; the tightest counts.
 const READINGS: usize = 4;
+/// Readings until a counter that has not stepped is taken as it is.
+const STEP_POLLS: usize = 100;
 /// A round is 1/500 s long.
 const ROUNDS_PER_S: u64 = 500;
 /// When to give up on a reference that stands still: 10 ms at the fastest rate.
@@ -62,7 +65,8 @@ impl Source {
 
 /// The TSC's rate in Hz and how it is known, or nothing that can be believed.
 pub(super) fn tsc(platform: &Platform) -> Option<(u64, Source)> {
-    let candidates: [(fn(&Platform) -> Option<u64>, Source); 5] = [
+    type Measure = fn(&Platform) -> Option<u64>;
+    let candidates: [(Measure, Source); 5] = [
         (|_| hypervisor_hz(), Source::Hypervisor),
         (|_| cpuid_hz(), Source::Cpuid),
         (|p| p.hpet.and_then(hpet_hz), Source::Hpet),
@@ -162,30 +166,34 @@ const PIT_ONE_SHOT: u8 = 0b0011_0000;
 const PIT_LATCH: u8 = 0b0000_0000;
 
 fn pit_hz() -> Option<u64> {
-    let mut control: Port<u8> = Port::new(0x43);
-    let mut channel: Port<u8> = Port::new(0x40);
-    let mut load_zero = |mode: u8| {
-        // SAFETY: fixed ports of the PC. The line that the channel drives is masked.
-        unsafe {
-            control.write(mode);
-            channel.write(0u8);
-            channel.write(0u8);
-        }
-    };
-    load_zero(PIT_RATE_GENERATOR);
-    let mut control: Port<u8> = Port::new(0x43);
-    let mut channel: Port<u8> = Port::new(0x40);
-    let hz = against(PIT_RATE, 0xffff, || {
-        // SAFETY: as above; latched, low byte first.
-        let down = unsafe {
-            control.write(PIT_LATCH);
-            u16::from_le_bytes([channel.read(), channel.read()])
-        };
-        u64::from(down.wrapping_neg())
-    });
+    start_pit(PIT_RATE_GENERATOR);
+    let hz = against(PIT_RATE, 0xffff, || u64::from(pit_count().wrapping_neg()));
     // One more edge, and then silence.
-    load_zero(PIT_ONE_SHOT);
+    start_pit(PIT_ONE_SHOT);
     hz
+}
+
+const PIT_CHANNEL_0: u16 = 0x40;
+const PIT_CONTROL: u16 = 0x43;
+
+/// Counts channel 0 down from 65536.
+fn start_pit(mode: u8) {
+    let mut channel: Port<u8> = Port::new(PIT_CHANNEL_0);
+    // SAFETY: fixed ports of the PC. The interrupt line that the channel drives is masked.
+    unsafe {
+        Port::new(PIT_CONTROL).write(mode);
+        channel.write(0);
+        channel.write(0);
+    }
+}
+
+fn pit_count() -> u16 {
+    let mut channel: Port<u8> = Port::new(PIT_CHANNEL_0);
+    // SAFETY: as in `start_pit`; the count is latched, low byte first.
+    unsafe {
+        Port::new(PIT_CONTROL).write(PIT_LATCH);
+        u16::from_le_bytes([channel.read(), channel.read()])
+    }
 }
 
 /// The rate of this CPU's APIC timer at divisor 1, counted against the TSC of `tsc_hz`.
@@ -256,7 +264,7 @@ fn tightest_round(
     best
 }
 
-/// A counter's value at a TSC value, give or take `slack / 2`.
+/// A counter's value at the moment it took it, as a TSC value, give or take `slack / 2`.
 struct Sample {
     count: u64,
     ticks: u64,
@@ -265,9 +273,9 @@ struct Sample {
 
 impl Sample {
     fn take(read: &mut impl FnMut() -> u64) -> Self {
-        let mut best = Self::once(read);
+        let mut best = Self::at_next_step(read);
         for _ in 1..READINGS {
-            let next = Self::once(read);
+            let next = Self::at_next_step(read);
             if next.slack < best.slack {
                 best = next;
             }
@@ -275,14 +283,26 @@ impl Sample {
         best
     }
 
-    fn once(read: &mut impl FnMut() -> u64) -> Self {
-        let before = cpu::ordered_ticks();
-        let count = read();
-        let slack = cpu::ordered_ticks().wrapping_sub(before);
-        Self {
-            count,
-            ticks: before.wrapping_add(slack / 2),
-            slack,
+    /// Waits for the counter to step: its value alone says when only to within a step, which is
+    /// close to a microsecond on the PIT. The step fell between the last two readings.
+    fn at_next_step(read: &mut impl FnMut() -> u64) -> Self {
+        let mut before = cpu::ordered_ticks();
+        let old = read();
+        let mut polls = 0;
+        loop {
+            let between = cpu::ordered_ticks();
+            let count = read();
+            let slack = cpu::ordered_ticks().wrapping_sub(before);
+            polls += 1;
+            if count != old || polls == STEP_POLLS {
+                return Self {
+                    count,
+                    ticks: before.wrapping_add(slack / 2),
+                    slack,
+                };
+            }
+            before = between;
+            cpu::pause();
         }
     }
 }

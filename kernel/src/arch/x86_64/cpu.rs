@@ -136,9 +136,9 @@ pub(super) fn halt_forever() -> ! {
 }
 
 /// Vendor and brand of this CPU, for the boot banner.
-pub struct Name;
+pub struct CpuName;
 
-impl fmt::Display for Name {
+impl fmt::Display for CpuName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let id = cpuid();
         match id.get_processor_brand_string() {

@@ -6,13 +6,13 @@ use core::fmt;
 
 use super::acpi::Refusal;
 use super::calibrate::Source;
-use super::cpu::{Features, Name};
+use super::cpu::{CpuName, Features};
 use super::{apic, clock, smp, timer, traps, tsc_sync};
 
 /// The machine in words and numbers; `Display` gives it on one line per subject.
 pub struct Description {
     /// Vendor and brand.
-    pub cpu: Name,
+    pub cpu: CpuName,
     /// Is x2APIC in use (else xAPIC)?
     pub x2apic: bool,
     /// APIC ids of the usable CPUs, by index.
@@ -40,7 +40,7 @@ pub fn describe() -> Description {
     let platform = smp::platform();
     let (timer, timer_hz) = timer::describe();
     Description {
-        cpu: Name,
+        cpu: CpuName,
         x2apic: apic::is_x2apic(),
         apic_ids: platform.cpus(),
         refused: platform.refused(),

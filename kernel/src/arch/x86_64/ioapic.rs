@@ -17,6 +17,9 @@ const WINDOW: usize = 0x10;
 const VERSION: u8 = 0x01;
 const REDIRECTION: u8 = 0x10;
 
+/// As many as 8-bit register numbers reach.
+const MAX_LINES: u32 = (0x100 - REDIRECTION as u32) / 2;
+
 const MASKED: u32 = 1 << 16;
 const LEVEL: u32 = 1 << 15;
 const ACTIVE_LOW: u32 = 1 << 13;
@@ -48,7 +51,7 @@ impl Registers {
     }
 
     fn lines(&self) -> u32 {
-        (self.read(VERSION) >> 16 & 0xff) + 1
+        ((self.read(VERSION) >> 16 & 0xff) + 1).min(MAX_LINES)
     }
 
     /// Programs redirection entry `line`: the high half (destination) first, so that the low

@@ -121,7 +121,8 @@ pub struct Handlers {
     /// A page fault at `addr`; true = mended, go on. A fault inside this handler goes to
     /// `exception`.
     pub page_fault: fn(addr: usize, &mut TrapFrame) -> bool,
-    /// Any exception that nobody mended; `addr` is CR2.
+    /// Any exception that nobody mended; `addr` is CR2. The same vector again inside it starts
+    /// over on the same stack, so it must notice when it is called a second time.
     pub exception: fn(&TrapFrame, addr: usize) -> !,
 }
 
