@@ -1,0 +1,317 @@
+//! The global allocator.
+//!
+//! Three layers: each CPU's magazines of small blocks ([`super::magazine`]: no lock), slabs of one
+//! size class (`super::slab`: a lock for each class), and `linked_list_allocator` for slabs and for
+//! everything above 2 KiB (one lock), which grows by mapping frames at its upper end.
+//!
+//! - Never in interrupt context: a handler that interrupts an allocation would see it half done.
+//!   Checked in debug builds.
+//! - Any goroutine and g0 may allocate, holding locks that rank below `Rank::Heap`.
+//! - Out of memory is a null pointer, as `GlobalAlloc` has it. A request that cannot be met is
+//!   refused before it eats what others could still use.
+//! - The heap never shrinks: what it mapped it keeps, for any later use by the heap.
+//! - After [`set_emergency`] everything comes from [`super::emergency`], without locks.
+//!
+//! Refused: giving large blocks back to the frame allocator (each would cost all CPUs a TLB
+//! shoot-down); growing by all that a large request needs under one hold of the lock (other CPUs
+//! would wait for some milliseconds with preemption off: it goes in steps of 1 MiB at most).
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use linked_list_allocator::Heap as HoleList;
+
+use super::frames::{self, Urgency};
+use super::magazine::Magazines;
+use super::slab::{CLASSES, Central, Chain, Class, SLAB_SIZE};
+use super::space::{self, MapError, Rights};
+use super::{EMERGENCY, FRAME_SIZE, HEAP, emergency};
+use crate::arch::MAX_CPUS;
+use crate::arch::switch::{cpu_index, getg, getm, preempt_off, preempt_on};
+use crate::base::lock::{Lock, Rank};
+
+/// The heap grows by as much as it has, but not less and not more than this at a time.
+const MIN_STEP: usize = 64 * 1024;
+const MAX_STEP: usize = 1024 * 1024;
+
+/// What a slab asks the heap for.
+const SLAB: Layout = match Layout::from_size_align(SLAB_SIZE, SLAB_SIZE) {
+    Ok(layout) => layout,
+    Err(_) => panic!("the size of a slab is a power of two"),
+};
+
+/// The allocator of the program.
+struct Heap {
+    magazines: [Magazines; MAX_CPUS],
+    centrals: [Lock<Central>; CLASSES],
+    spans: Lock<Spans>,
+}
+
+/// The heap's memory: `HEAP..end` is mapped.
+struct Spans {
+    holes: HoleList,
+    end: usize,
+}
+
+#[cfg_attr(not(test), global_allocator)]
+static ALLOCATOR: Heap = Heap::new();
+
+/// Set for good when the kernel begins to die.
+static DYING: AtomicBool = AtomicBool::new(false);
+
+/// Copies of counts that live under locks, for [`super::usage`]; written under those locks.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+static SPANS_USED: AtomicUsize = AtomicUsize::new(0);
+static SLABS_FREE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
+
+/// From now on memory comes from the emergency arena: no locks, nothing is freed. For the report of
+/// a dying kernel, whose other CPUs may have been stopped while they held the heap's locks.
+pub fn set_emergency() {
+    DYING.store(true, Ordering::Release);
+}
+
+/// Bytes of the heap, used or not.
+pub(super) fn mapped_bytes() -> usize {
+    MAPPED.load(Ordering::Relaxed)
+}
+
+/// Bytes that the program holds (each block as large as its size class).
+pub(super) fn used_bytes() -> usize {
+    let free: usize = SLABS_FREE
+        .iter()
+        .map(|bytes| bytes.load(Ordering::Relaxed))
+        .sum();
+    let cached: usize = ALLOCATOR.magazines.iter().map(Magazines::bytes).sum();
+    SPANS_USED
+        .load(Ordering::Relaxed)
+        .saturating_sub(free + cached)
+}
+
+// SAFETY: blocks are handed out once until they come back (each layer owns its free blocks and
+// takes them from the layer below), are as large and aligned as the layout asks (`Class::of`,
+// `HoleList`), and `alloc` and `dealloc` choose the layer by the layout alone, which is the same
+// for both.
+unsafe impl GlobalAlloc for Heap {
+    #[inline]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if DYING.load(Ordering::Relaxed) {
+            return emergency::alloc(layout);
+        }
+        assert_not_in_interrupt();
+        let block = match Class::of(layout) {
+            Some(class) => self.alloc_small(class),
+            None => self.alloc_large(layout),
+        };
+        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    #[inline]
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if DYING.load(Ordering::Relaxed) {
+            return;
+        }
+        assert_not_in_interrupt();
+        let block = NonNull::new(block).expect("no block is null");
+        match Class::of(layout) {
+            // SAFETY: the block came from `alloc_small` for the same class, and is free now.
+            Some(class) => unsafe { self.free_small(class, block) },
+            // SAFETY: the block came from `alloc_large` with the same layout.
+            None => unsafe { self.free_large(block, layout) },
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: the caller keeps `new_size`, rounded up to the alignment, within `isize`.
+        let new_layout = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        if DYING.load(Ordering::Relaxed) {
+            // SAFETY: the caller's promise for `realloc`.
+            return unsafe { emergency::realloc(block, layout, new_layout) };
+        }
+        let class = Class::of(layout);
+        if class.is_some() && class == Class::of(new_layout) {
+            return block;
+        }
+        // SAFETY: `new_layout` has a size above 0 by the caller's promise, and the old and the new
+        // block are different and as large as what is copied.
+        unsafe {
+            let new = self.alloc(new_layout);
+            if !new.is_null() {
+                ptr::copy_nonoverlapping(block, new, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}
+
+/// Catches handlers that allocate.
+#[inline]
+fn assert_not_in_interrupt() {
+    if cfg!(debug_assertions) {
+        preempt_off();
+        // SAFETY: preemption is off, so the M is this CPU's and stays it.
+        let in_interrupt = core::ptr::eq(getg(), unsafe { (*getm()).gsignal });
+        preempt_on();
+        assert!(!in_interrupt, "mem: the heap was used in an interrupt");
+    }
+}
+
+impl Heap {
+    const fn new() -> Self {
+        let mut centrals =
+            [const { Lock::new(Rank::Heap, Central::new(Class::from_index(0))) }; CLASSES];
+        let mut i = 1;
+        while i < CLASSES {
+            centrals[i] = Lock::new(Rank::Heap, Central::new(Class::from_index(i)));
+            i += 1;
+        }
+        let spans = Spans {
+            holes: HoleList::empty(),
+            end: HEAP,
+        };
+        Self {
+            magazines: [const { Magazines::new() }; MAX_CPUS],
+            centrals,
+            spans: Lock::new(Rank::Heap, spans),
+        }
+    }
+
+    #[inline]
+    fn alloc_small(&self, class: Class) -> Option<NonNull<u8>> {
+        preempt_off();
+        // SAFETY: preemption is off, and the index is this CPU's.
+        let block = unsafe { self.magazines[cpu_index()].pop(class) };
+        preempt_on();
+        block.or_else(|| self.refill(class))
+    }
+
+    /// # Safety
+    /// `block` came from [`Heap::alloc_small`] for this class and is not used any more.
+    #[inline]
+    unsafe fn free_small(&self, class: Class, block: NonNull<u8>) {
+        preempt_off();
+        // SAFETY: preemption is off, the index is this CPU's, and the block is free.
+        let surplus = unsafe { self.magazines[cpu_index()].push(class, block) };
+        preempt_on();
+        if let Some(surplus) = surplus {
+            self.drain(class, surplus);
+        }
+    }
+
+    /// Gets a batch from the slabs: one block for the caller, the others for the magazine of the
+    /// CPU that it is on by then.
+    #[cold]
+    fn refill(&self, class: Class) -> Option<NonNull<u8>> {
+        let mut chain = self.with_central(class, |central| central.take(class.batch()));
+        if chain.len() == 0 {
+            let slab = self.alloc_large(SLAB)?;
+            chain = self.with_central(class, |central| {
+                // SAFETY: the slab is as large and aligned as the layout says, and ours.
+                unsafe { central.add(slab) };
+                central.take(class.batch())
+            });
+        }
+        let first = chain.pop();
+        while let Some(block) = chain.pop() {
+            // SAFETY: the block is free and of this class.
+            unsafe { self.free_small(class, block) };
+        }
+        first
+    }
+
+    #[cold]
+    fn drain(&self, class: Class, mut surplus: Chain) {
+        while let Some(slab) = self.with_central(class, |central| central.give(&mut surplus)) {
+            // SAFETY: the slab came from `alloc_large(SLAB)`, and no block of it is out.
+            unsafe { self.free_large(slab, SLAB) };
+        }
+    }
+
+    fn with_central<R>(&self, class: Class, f: impl FnOnce(&mut Central) -> R) -> R {
+        let mut central = self.centrals[class.index()].lock();
+        let result = f(&mut central);
+        SLABS_FREE[class.index()].store(central.free_bytes(), Ordering::Relaxed);
+        result
+    }
+
+    #[cold]
+    fn alloc_large(&self, layout: Layout) -> Option<NonNull<u8>> {
+        // What it takes at worst: the block, what its alignment skips, a hole that is too small.
+        let need = layout
+            .size()
+            .checked_add(layout.align())?
+            .checked_add(FRAME_SIZE)?;
+        let mut grown = 0;
+        // Each round maps at least a frame, so it ends: with a block or without memory.
+        loop {
+            let mut spans = self.spans.lock();
+            if let Some(block) = spans.alloc(layout) {
+                return Some(block);
+            }
+            match spans.grow(need.saturating_sub(grown).max(FRAME_SIZE)) {
+                0 => return None,
+                bytes => grown += bytes,
+            }
+        }
+    }
+
+    /// # Safety
+    /// `block` came from [`Heap::alloc_large`] with this layout and is not used any more.
+    #[cold]
+    unsafe fn free_large(&self, block: NonNull<u8>, layout: Layout) {
+        let mut spans = self.spans.lock();
+        // SAFETY: the caller's promise is what `deallocate` asks for.
+        unsafe { spans.holes.deallocate(block, layout) };
+        SPANS_USED.store(spans.holes.used(), Ordering::Relaxed);
+    }
+}
+
+impl Spans {
+    fn alloc(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let block = self.holes.allocate_first_fit(layout).ok()?;
+        SPANS_USED.store(self.holes.used(), Ordering::Relaxed);
+        Some(block)
+    }
+
+    /// Maps more memory at the end, for a request that lacks `missing` bytes; returns how much,
+    /// which may be less. 0: there is not enough.
+    fn grow(&mut self, missing: usize) -> usize {
+        let available = frames::global().available() * FRAME_SIZE;
+        if missing > available || missing > EMERGENCY - self.end {
+            return 0;
+        }
+        let doubling = (self.end - HEAP).clamp(MIN_STEP, MAX_STEP);
+        let wanted = missing
+            .next_multiple_of(FRAME_SIZE)
+            .min(MAX_STEP)
+            .max(doubling);
+        let start = self.end;
+        while self.end - start < wanted && self.map_page() {
+            self.end += FRAME_SIZE;
+        }
+        let grown = self.end - start;
+        MAPPED.store(self.end - HEAP, Ordering::Relaxed);
+        if grown == 0 {
+            return 0;
+        }
+        if start == HEAP {
+            let bottom = ptr::with_exposed_provenance_mut(HEAP);
+            // SAFETY: HEAP..end has just been mapped, for this use, and stays.
+            self.holes = unsafe { HoleList::new(bottom, grown) };
+        } else {
+            // SAFETY: start..end has just been mapped, directly behind what the heap had.
+            unsafe { self.holes.extend(grown) };
+        }
+        grown
+    }
+
+    fn map_page(&self) -> bool {
+        let mapped = space::kernel().map_new(self.end, Rights::RW, Urgency::Ordinary);
+        assert!(
+            mapped != Err(MapError::AlreadyMapped),
+            "mem: {:#x} is not the heap's",
+            self.end
+        );
+        mapped.is_ok()
+    }
+}

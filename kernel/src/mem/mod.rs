@@ -1,0 +1,148 @@
+//! Memory: frames, the address space, the heap, stacks.
+//!
+//! | module | owns | may be called |
+//! | --- | --- | --- |
+//! | [`frames`] | physical memory in frames of 4 KiB | anywhere |
+//! | [`space`] | the page tables | anywhere |
+//! | [`stack`] | goroutine stacks | `grow`, `shrink`: anywhere; the rest: not in interrupts |
+//! | [`sysstack`] | g0 and interrupt stacks | anywhere |
+//! | [`heap`] over [`slab`] and [`magazine`] | the global allocator | not in interrupts |
+//! | [`emergency`] | the allocator of a dying kernel | anywhere |
+//!
+//! What must work while anything may be locked (a page fault that grows a stack) has no lock.
+//! Running out of memory is `None` or a null pointer to the caller; the last frames are kept back,
+//! first for stacks that are growing, then for the report ([`frames::Urgency`]).
+
+pub mod emergency;
+pub mod frames;
+pub mod heap;
+mod magazine;
+mod slab;
+pub mod space;
+pub mod stack;
+pub mod sysstack;
+
+use core::fmt;
+
+/// Bytes of a frame and of a page.
+pub const FRAME_SIZE: usize = 4096;
+
+/// Where the boot stage maps all physical memory.
+pub const PHYSICAL_MEMORY: usize = 0xffff_8000_0000_0000;
+/// Goroutine stacks.
+pub const STACKS: usize = 0xffff_a000_0000_0000;
+/// g0 and interrupt stacks.
+pub const SYSTEM_STACKS: usize = 0xffff_b000_0000_0000;
+/// The heap.
+pub const HEAP: usize = 0xffff_c000_0000_0000;
+/// The arena of a dying kernel.
+pub const EMERGENCY: usize = 0xffff_d000_0000_0000;
+/// Where the boot stage puts what it hands over.
+pub const BOOT: usize = 0xffff_e000_0000_0000;
+
+/// Takes over memory: `regions` (`start..end`, physical) are usable and nobody's. After this,
+/// everything in `mem` works. Once, on the boot CPU, GS base set.
+pub fn init(regions: &[(u64, u64)]) {
+    frames::init(regions);
+    space::init();
+}
+
+/// What an address is for, for the report of a fault.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Region {
+    /// Below the kernel's half: null pointers and nonsense.
+    Low,
+    /// The map of physical memory.
+    PhysicalMemory,
+    /// Goroutine stacks.
+    Stacks,
+    /// g0 and interrupt stacks.
+    SystemStacks,
+    /// The heap.
+    Heap,
+    /// The arena of a dying kernel.
+    Emergency,
+    /// Boot stack, boot information.
+    Boot,
+    /// The kernel image, or nothing.
+    Image,
+}
+
+/// What `address` is for, whether or not something is mapped there.
+pub fn region_of(address: usize) -> Region {
+    match address {
+        0..PHYSICAL_MEMORY => Region::Low,
+        PHYSICAL_MEMORY..STACKS => Region::PhysicalMemory,
+        STACKS..SYSTEM_STACKS => Region::Stacks,
+        SYSTEM_STACKS..HEAP => Region::SystemStacks,
+        HEAP..EMERGENCY => Region::Heap,
+        EMERGENCY..BOOT => Region::Emergency,
+        BOOT..0xffff_f000_0000_0000 => Region::Boot,
+        _ => Region::Image,
+    }
+}
+
+/// Who has how much memory, in bytes. Counted while others go on: the parts may disagree a little.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// All memory that is managed here.
+    pub total: usize,
+    /// In frames that nobody owns.
+    pub free: usize,
+    /// Of `free`, what an ordinary request can have.
+    pub available: usize,
+    /// The heap's, used or not.
+    pub heap_mapped: usize,
+    /// Of the heap, what the program holds.
+    pub heap_used: usize,
+    /// Goroutine stacks, living and cached.
+    pub stacks: usize,
+    /// g0 and interrupt stacks.
+    pub system_stacks: usize,
+    /// Page tables made by the kernel.
+    pub page_tables: usize,
+    /// The arena of a dying kernel.
+    pub emergency: usize,
+    /// The frame allocator's own table (not part of `total`).
+    pub frame_table: usize,
+}
+
+/// Who has how much memory. No lock, any context.
+pub fn usage() -> Usage {
+    let frames = frames::global();
+    Usage {
+        total: frames.total() * FRAME_SIZE,
+        free: frames.free_count() * FRAME_SIZE,
+        available: frames.available() * FRAME_SIZE,
+        heap_mapped: heap::mapped_bytes(),
+        heap_used: heap::used_bytes(),
+        stacks: stack::mapped_bytes(),
+        system_stacks: sysstack::mapped_bytes(),
+        page_tables: space::table_frames() * FRAME_SIZE,
+        emergency: emergency::mapped_bytes(),
+        frame_table: frames.table_frames() * FRAME_SIZE,
+    }
+}
+
+impl fmt::Display for Usage {
+    /// One line for each part, in KiB.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = [
+            ("total", self.total),
+            ("free", self.free),
+            ("available", self.available),
+            ("heap mapped", self.heap_mapped),
+            ("heap used", self.heap_used),
+            ("stacks", self.stacks),
+            ("system stacks", self.system_stacks),
+            ("page tables", self.page_tables),
+            ("emergency", self.emergency),
+            ("frame table", self.frame_table),
+        ];
+        for (i, (name, bytes)) in parts.into_iter().enumerate() {
+            let newline = if i == 0 { "" } else { "\n" };
+            write!(f, "{newline}{name:>13} {:>10} KiB", bytes / 1024)?;
+        }
+        Ok(())
+    }
+}
