@@ -356,3 +356,6 @@ unsafe extern "C" fn rust_eh_personality() -> ! {
 unsafe extern "C" fn _Unwind_Resume() -> ! {
     naked_asm!("ud2")
 }
+
+#[cfg(test)]
+mod tests;

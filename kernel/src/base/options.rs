@@ -339,9 +339,8 @@ fn next_word(line: &str) -> Result<(Word<'_>, &str), OptionError<'_>> {
     let end = line
         .find(|c: char| c.is_ascii_whitespace())
         .unwrap_or(line.len());
-    let (key, value) = line[..end]
-        .split_once('=')
-        .map_or(Err(OptionError::NotKeyValue(&line[..end])), Ok)?;
+    let key_value = line[..end].split_once('=');
+    let (key, value) = key_value.ok_or(OptionError::NotKeyValue(&line[..end]))?;
     if !value.starts_with('"') {
         if value.contains('"') {
             return Err(OptionError::MisplacedQuote(key));
@@ -489,3 +488,6 @@ impl fmt::Display for OptionError<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

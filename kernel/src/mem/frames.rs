@@ -39,6 +39,10 @@ pub const LOW_MEMORY_END: u64 = 1 << 20;
 /// More regions than any firmware reports, once neighbours are joined.
 const MAX_REGIONS: usize = 64;
 
+/// Each half of the reserve is a 32nd of memory, but not more than 4 MiB: what it takes to
+/// symbolize the stacks of a report.
+const MAX_RESERVE: usize = 1024;
+
 /// The end of the stack of freed frames.
 const NONE: u32 = u32::MAX;
 /// The link of a frame that belongs to somebody.
@@ -172,7 +176,7 @@ impl Frames {
             len,
             links,
             table_frames: table_frames as usize,
-            reserve: (total as usize / 64).clamp(1, 512),
+            reserve: (total as usize / 32).clamp(1, MAX_RESERVE),
         };
         assert!(
             self.layout.try_init_once(|| layout).is_ok(),
@@ -357,3 +361,6 @@ fn lowest_beyond(given: &[(u64, u64)], from: u64) -> Option<(u64, u64)> {
         .filter(|&(start, end)| start < end && end > from)
         .min()
 }
+
+#[cfg(test)]
+mod tests;

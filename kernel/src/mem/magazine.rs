@@ -30,13 +30,18 @@ pub(super) struct Magazines([Magazine; CLASSES]);
 // for), the lengths are atomic.
 unsafe impl Sync for Magazines {}
 
-impl Magazines {
-    pub(super) const fn new() -> Self {
-        const EMPTY: Magazine = Magazine {
+impl Magazine {
+    const fn new() -> Self {
+        Self {
             chain: UnsafeCell::new(Chain::new()),
             len: AtomicU32::new(0),
-        };
-        Self([EMPTY; CLASSES])
+        }
+    }
+}
+
+impl Magazines {
+    pub(super) const fn new() -> Self {
+        Self([const { Magazine::new() }; CLASSES])
     }
 
     /// A free block, if there is one.

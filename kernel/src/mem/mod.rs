@@ -14,6 +14,8 @@
 //! first for stacks that are growing, then for the report ([`frames::Urgency`]).
 
 pub mod emergency;
+#[cfg(test)]
+mod fixture;
 pub mod frames;
 pub mod heap;
 mod magazine;

@@ -305,3 +305,6 @@ impl Slab {
         self.out -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

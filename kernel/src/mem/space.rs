@@ -149,6 +149,20 @@ impl Rights {
 }
 
 impl PageTables {
+    /// Page tables of their own, for tests.
+    #[cfg(test)]
+    pub(super) fn with_empty_root(direct_map: usize, frames: &'static Frames) -> Self {
+        let root = frames.alloc(Urgency::Dying).expect("a test has memory");
+        let tables = Self {
+            root,
+            direct_map,
+            frames,
+        };
+        // SAFETY: the frame is ours alone.
+        unsafe { tables.frame(root).write_bytes(0, FRAME_SIZE) };
+        tables
+    }
+
     pub(super) fn map(
         &self,
         va: usize,
@@ -335,3 +349,6 @@ const fn canonical(linear: u64) -> usize {
 const fn linear(va: usize) -> u64 {
     va as u64 & (SPACE - 1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,7 +250,7 @@ impl Stacks {
         };
         // The stacks that were emptied, by order, linked like the lists.
         let mut emptied = [NONE; ORDERS];
-        for order in 0..ORDERS {
+        for (order, emptied) in emptied.iter_mut().enumerate() {
             for kept in [Kept::Grown, Kept::Warm] {
                 if kept == Kept::Warm && what == Reclaim::Grown {
                     continue;
@@ -259,8 +259,8 @@ impl Stacks {
                 while slot != NONE {
                     self.empty(self.stack(slot, order), what, &mut unmapped);
                     let next = &self.record(slot).next;
-                    let following = next.swap(emptied[order], Ordering::Relaxed);
-                    emptied[order] = slot;
+                    let following = next.swap(*emptied, Ordering::Relaxed);
+                    *emptied = slot;
                     slot = following;
                 }
             }
@@ -424,3 +424,6 @@ impl Unmapped {
         self.count += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;
