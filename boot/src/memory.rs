@@ -1,0 +1,202 @@
+//! Physical memory: which of it is RAM, which of that is still free, and the kernel's map of it.
+//!
+//! Invariants:
+//! - `free` is a part of `ram`; both consist of whole pages.
+//! - What the loader left and someone still needs (this image, the kernel's file, the command
+//!   line) is never in `free`. Neither is page 0: it holds the BIOS data area, and as a frame its
+//!   address would look like a null pointer.
+//! - Where the firmware's entries overlap, the one that is not RAM wins.
+//!
+//! Frames come from the lowest free memory above 1 MiB, so that the kernel finds the low megabyte
+//! free for the start of its other CPUs, and what was taken forms few regions. Nothing is freed.
+
+use core::mem::MaybeUninit;
+
+use bootloader_api::info::{MemoryRegion, MemoryRegionKind};
+
+use crate::handover::{E820_RAM, Handover, MAX_MAP_ENTRIES, MapEntry, MemoryMap};
+use crate::ranges::{Full, Range, RangeSet};
+use crate::refusal::MemoryFault;
+
+pub(crate) const PAGE_SIZE: u64 = 4096;
+
+/// Frames come from here: above what real-mode code needs, below the end of the boot stage's
+/// identity mapping.
+const ALLOCATABLE: Range = Range {
+    start: 1 << 20,
+    end: 1 << 32,
+};
+
+/// Ranges of RAM: twice the map's entries, since each used piece splits at most one.
+const MAX_RANGES: usize = 2 * MAX_MAP_ENTRIES;
+
+/// Most regions that the kernel can be told of.
+pub(crate) const MAX_REGIONS: usize = 4 * MAX_MAP_ENTRIES;
+
+impl From<Full> for MemoryFault {
+    fn from(_: Full) -> Self {
+        MemoryFault::MapTooLong
+    }
+}
+
+/// Some free frames in a row, taken.
+pub(crate) struct Run {
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+}
+
+pub(crate) struct Memory {
+    ram: RangeSet<MAX_RANGES>,
+    free: RangeSet<MAX_RANGES>,
+}
+
+impl Memory {
+    pub(crate) fn new(handover: &Handover) -> Result<Self, MemoryFault> {
+        let mut ram = RangeSet::new();
+        let (usable, other) = (true, false);
+        for entry in of_kind(&handover.memory_map, usable) {
+            // Only whole pages; an entry that has none is dropped by insert.
+            let start = page_up(entry.start).unwrap_or(u64::MAX);
+            ram.insert(Range {
+                start,
+                end: page_down(entry.end),
+            })?;
+        }
+        for entry in of_kind(&handover.memory_map, other) {
+            ram.remove(page_range(entry.start, entry.end))?;
+        }
+        let mut free = ram.clone();
+        free.remove(page_range(0, 1))?;
+        free.remove(boot_image())?;
+        for bytes in [handover.kernel, handover.command_line] {
+            let start = bytes.as_ptr() as u64;
+            free.remove(page_range(start, start + bytes.len() as u64))?;
+        }
+        Ok(Self { ram, free })
+    }
+
+    /// Takes up to `len` bytes of whole frames, fewer if the lowest free range is shorter. Their
+    /// content is what it was.
+    pub(crate) fn take_run(&mut self, len: u64) -> Result<Run, MemoryFault> {
+        let range = self.allocatable().next().ok_or(MemoryFault::OutOfMemory)?;
+        let len = range
+            .len()
+            .min(page_up(len).ok_or(MemoryFault::OutOfMemory)?);
+        self.take(Run {
+            start: range.start,
+            len,
+        })
+    }
+
+    /// Takes at least `len` bytes in one row, filled with zeros.
+    pub(crate) fn take_zeroed(&mut self, len: u64) -> Result<Run, MemoryFault> {
+        let len = page_up(len).ok_or(MemoryFault::OutOfMemory)?;
+        let range = self
+            .allocatable()
+            .find(|range| range.len() >= len)
+            .ok_or(MemoryFault::OutOfMemory)?;
+        let run = self.take(Run {
+            start: range.start,
+            len,
+        })?;
+        // SAFETY: RAM below 4 GiB, which is mapped one to one, and which nothing else uses since
+        // it was in `free`.
+        unsafe { core::ptr::write_bytes(run.start as *mut u8, 0, run.len as usize) };
+        Ok(run)
+    }
+
+    /// Bytes of RAM that are still free for the boot stage.
+    pub(crate) fn allocatable_len(&self) -> u64 {
+        self.allocatable().map(Range::len).sum()
+    }
+
+    fn allocatable(&self) -> impl Iterator<Item = Range> + '_ {
+        self.free.iter().filter_map(|range| range.clip(ALLOCATABLE))
+    }
+
+    fn take(&mut self, run: Run) -> Result<Run, MemoryFault> {
+        self.free.remove(Range {
+            start: run.start,
+            end: run.start + run.len,
+        })?;
+        Ok(run)
+    }
+
+    /// Writes the kernel's map: RAM that is free (`Usable`) or not (`Bootloader`), and the
+    /// firmware's other entries as they came, all sorted by start. Returns how many there are.
+    pub(crate) fn write_regions(
+        &self,
+        map: &MemoryMap,
+        regions: &mut [MaybeUninit<MemoryRegion>; MAX_REGIONS],
+    ) -> Result<usize, MemoryFault> {
+        let mut used = self.ram.clone();
+        for range in self.free.iter() {
+            used.remove(range)?;
+        }
+        let region = |range: Range, kind| MemoryRegion {
+            start: range.start,
+            end: range.end,
+            kind,
+        };
+        let free = self
+            .free
+            .iter()
+            .map(|range| region(range, MemoryRegionKind::Usable));
+        let used = used
+            .iter()
+            .map(|range| region(range, MemoryRegionKind::Bootloader));
+        let other = of_kind(map, false).map(|entry| MemoryRegion {
+            start: entry.start,
+            end: entry.end,
+            kind: MemoryRegionKind::UnknownBios(entry.kind),
+        });
+        let mut len = 0;
+        for region in free.chain(used).chain(other) {
+            regions
+                .get_mut(len)
+                .ok_or(MemoryFault::MapTooLong)?
+                .write(region);
+            len += 1;
+        }
+        // SAFETY: the loop has written the first `len` elements.
+        let written = unsafe { regions[..len].assume_init_mut() };
+        written.sort_unstable_by_key(|region| region.start);
+        Ok(len)
+    }
+}
+
+/// Where this image lies, whole pages.
+pub(crate) fn boot_image() -> Range {
+    unsafe extern "C" {
+        static __boot_start: u8;
+        static __boot_end: u8;
+    }
+    Range {
+        start: &raw const __boot_start as u64,
+        end: &raw const __boot_end as u64,
+    }
+}
+
+fn of_kind(map: &MemoryMap, usable: bool) -> impl Iterator<Item = MapEntry> + '_ {
+    map.entries()
+        .iter()
+        .copied()
+        .filter(move |entry| (entry.kind == E820_RAM) == usable)
+}
+
+fn page_down(addr: u64) -> u64 {
+    addr & !(PAGE_SIZE - 1)
+}
+
+/// `len` in whole pages.
+pub(crate) fn page_up(len: u64) -> Option<u64> {
+    len.checked_next_multiple_of(PAGE_SIZE)
+}
+
+/// The pages that hold any of `start..end`.
+fn page_range(start: u64, end: u64) -> Range {
+    Range {
+        start: page_down(start),
+        end: page_up(end).unwrap_or(u64::MAX),
+    }
+}

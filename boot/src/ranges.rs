@@ -1,0 +1,117 @@
+//! A set of numbers (addresses) as a sorted list of ranges, in a fixed array.
+//!
+//! Invariants: ranges are not empty, sorted, and neither touch nor overlap. An operation that
+//! would need more than `N` ranges changes nothing and returns [`Full`].
+
+/// `start..end`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) start: u64,
+    pub(crate) end: u64,
+}
+
+impl Range {
+    pub(crate) fn len(self) -> u64 {
+        self.end - self.start
+    }
+
+    /// The part inside `bounds`, if there is one.
+    pub(crate) fn clip(self, bounds: Range) -> Option<Range> {
+        let start = self.start.max(bounds.start);
+        let end = self.end.min(bounds.end);
+        (start < end).then_some(Range { start, end })
+    }
+}
+
+/// The array of ranges has no room for one more.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+#[derive(Clone)]
+pub(crate) struct RangeSet<const N: usize> {
+    ranges: [Range; N],
+    len: usize,
+}
+
+impl<const N: usize> RangeSet<N> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            ranges: [Range { start: 0, end: 0 }; N],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Range> + '_ {
+        self.ranges[..self.len].iter().copied()
+    }
+
+    pub(crate) fn overlaps(&self, range: Range) -> bool {
+        self.iter().any(|have| have.clip(range).is_some())
+    }
+
+    /// Adds all of `range`.
+    pub(crate) fn insert(&mut self, range: Range) -> Result<(), Full> {
+        if range.start >= range.end {
+            return Ok(());
+        }
+        // All ranges that touch the new one become part of it.
+        let first = self
+            .iter()
+            .take_while(|have| have.end < range.start)
+            .count();
+        let after = self
+            .iter()
+            .take_while(|have| have.start <= range.end)
+            .count();
+        let mut joined = range;
+        if first < after {
+            joined.start = joined.start.min(self.ranges[first].start);
+            joined.end = joined.end.max(self.ranges[after - 1].end);
+        }
+        self.replace(first, after, &[joined])
+    }
+
+    /// Takes all of `range` out.
+    pub(crate) fn remove(&mut self, range: Range) -> Result<(), Full> {
+        if range.start >= range.end {
+            return Ok(());
+        }
+        let first = self
+            .iter()
+            .take_while(|have| have.end <= range.start)
+            .count();
+        let after = self
+            .iter()
+            .take_while(|have| have.start < range.end)
+            .count();
+        if first == after {
+            return Ok(());
+        }
+        let below = Range {
+            start: self.ranges[first].start,
+            end: range.start,
+        };
+        let above = Range {
+            start: range.end,
+            end: self.ranges[after - 1].end,
+        };
+        match (below.start < below.end, above.start < above.end) {
+            (true, true) => self.replace(first, after, &[below, above]),
+            (true, false) => self.replace(first, after, &[below]),
+            (false, true) => self.replace(first, after, &[above]),
+            (false, false) => self.replace(first, after, &[]),
+        }
+    }
+
+    /// Puts `new` in the place of the ranges `first..after`.
+    fn replace(&mut self, first: usize, after: usize, new: &[Range]) -> Result<(), Full> {
+        let len = self.len - (after - first) + new.len();
+        if len > N {
+            return Err(Full);
+        }
+        self.ranges.copy_within(after..self.len, first + new.len());
+        self.ranges[first..first + new.len()].copy_from_slice(new);
+        self.len = len;
+        Ok(())
+    }
+}
