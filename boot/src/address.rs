@@ -11,7 +11,7 @@
 use bootloader_api::config::{Mapping, Mappings};
 use bootloader_api::{BootInfo, BootloaderConfig, info::MemoryRegion};
 
-use crate::elf::{Kernel, LOWER_HALF_END, UPPER_HALF, check_addresses};
+use crate::elf::{Kernel, LOWER_HALF_END, MAX_SEGMENTS, UPPER_HALF, check_addresses};
 use crate::handover::{Handover, MemoryMap};
 use crate::memory::{MAX_REGIONS, PAGE_SIZE, page_up};
 use crate::ranges::{Range, RangeSet};
@@ -21,17 +21,16 @@ const LARGE_PAGE_SIZE: u64 = 2 << 20;
 /// What one level 4 entry spans.
 const LEVEL_4_SIZE: u64 = 512 << 30;
 /// The null page, low memory and the boot stage.
-const BOOT_STAGE: Range = Range {
-    start: 0,
-    end: 2 << 20,
-};
+const BOOT_STAGE: Range = Range::new(0, 2 << 20);
 /// At least this much physical memory is mapped (`Mappings::physical_memory`).
 const MIN_PHYSICAL_LEN: u64 = 4 << 30;
 /// `Mappings::dynamic_range_end`.
 const DEFAULT_DYNAMIC_END: u64 = 0xffff_ffff_ffff_f000;
 
-/// Segments of the kernel and the mappings, with room to spare.
-const MAX_RANGES: usize = 64;
+/// Each segment, the five mappings of [`Plan`], [`BOOT_STAGE`], and the gap between the halves.
+const MAX_RANGES: usize = MAX_SEGMENTS + 7;
+
+const ROOM: &str = "MAX_RANGES counts all that is ever taken";
 
 /// Offset of the memory regions behind the `BootInfo`.
 pub(crate) const REGIONS_OFFSET: u64 =
@@ -59,7 +58,10 @@ impl Plan {
         handover: &Handover,
     ) -> Result<Self, ConfigFault> {
         let boot_info_len = REGIONS_OFFSET + (MAX_REGIONS * size_of::<MemoryRegion>()) as u64;
-        let physical_memory_len = physical_memory_len(&handover.memory_map)?;
+        let physical_memory_len = match config.mappings.physical_memory {
+            Some(_) => physical_memory_len(&handover.memory_map)?,
+            None => 0,
+        };
         let ramdisk_len = handover.command_line.len() as u64;
         let stack_and_guard_len = PAGE_SIZE
             .checked_add(config.kernel_stack_size)
@@ -140,26 +142,16 @@ impl Space {
     fn new(mappings: &Mappings, kernel: &Kernel) -> Result<Self, ConfigFault> {
         let mut used = RangeSet::new();
         // Between the halves there are no addresses.
-        for range in [
-            BOOT_STAGE,
-            Range {
-                start: LOWER_HALF_END,
-                end: UPPER_HALF,
-            },
-        ] {
-            used.insert(range)
-                .map_err(|_| ConfigFault::TooManySegments)?;
+        for range in [BOOT_STAGE, Range::new(LOWER_HALF_END, UPPER_HALF)] {
+            used.insert(range).expect(ROOM);
         }
-        let dynamic = Range {
-            start: mappings.dynamic_range_start.unwrap_or(0),
-            end: mappings.dynamic_range_end.unwrap_or(DEFAULT_DYNAMIC_END),
-        };
+        let dynamic = Range::new(
+            mappings.dynamic_range_start.unwrap_or(0),
+            mappings.dynamic_range_end.unwrap_or(DEFAULT_DYNAMIC_END),
+        );
         let mut space = Self { used, dynamic };
         for segment in kernel.segments() {
-            let range = Range {
-                start: segment.page_start(),
-                end: segment.page_end(),
-            };
+            let range = Range::new(segment.page_start(), segment.page_end());
             space.take(range, "kernel segment")?;
         }
         Ok(space)
@@ -200,13 +192,7 @@ impl Space {
             return Err(not_an_address);
         };
         check_addresses(addr, len).ok_or(not_an_address)?;
-        self.take(
-            Range {
-                start: addr,
-                end: addr + len,
-            },
-            what,
-        )?;
+        self.take(Range::new(addr, addr + len), what)?;
         Ok(addr)
     }
 
@@ -242,17 +228,13 @@ impl Space {
         if self.used.overlaps(range) {
             return Err(ConfigFault::AddressInUse { what, range });
         }
-        self.used
-            .insert(range)
-            .map_err(|_| ConfigFault::TooManySegments)
+        self.used.insert(range).expect(ROOM);
+        Ok(())
     }
 }
 
 /// The first `len` bytes, in whole pages, at or above `start` with this alignment.
 fn aligned_range(start: u64, len: u64, align: u64) -> Option<Range> {
     let start = start.checked_next_multiple_of(align)?;
-    Some(Range {
-        start,
-        end: start.checked_add(page_up(len)?)?,
-    })
+    Some(Range::new(start, start.checked_add(page_up(len)?)?))
 }

@@ -10,12 +10,13 @@
 
 use object::LittleEndian as LE;
 use object::elf::{self, FileHeader64, ProgramHeader64};
-use object::read::elf::{FileHeader, ProgramHeader, SectionHeader};
+use object::read::elf::{FileHeader, ProgramHeader};
 
 use bootloader_api::info::TlsTemplate;
 
 use crate::memory::PAGE_SIZE;
 use crate::refusal::KernelFault;
+use crate::sections::Sections;
 
 type Header = FileHeader64<LE>;
 
@@ -24,11 +25,16 @@ type Header = FileHeader64<LE>;
 pub(crate) const UPPER_HALF: u64 = 0xffff_8000_0000_0000;
 pub(crate) const LOWER_HALF_END: u64 = 0x0000_8000_0000_0000;
 
+/// Linkers make three to six. The bound keeps the comparison of each with each short.
+pub(crate) const MAX_SEGMENTS: usize = 32;
+
 /// A `PT_LOAD` segment that takes memory.
 #[derive(Clone, Copy)]
 pub(crate) struct Segment {
     /// What the file holds of it; the rest is zeros.
     pub(crate) data: &'static [u8],
+    /// Where in the file that is.
+    pub(crate) offset: u64,
     pub(crate) vaddr: u64,
     pub(crate) mem_size: u64,
     pub(crate) writable: bool,
@@ -46,8 +52,9 @@ impl Segment {
         (self.vaddr + self.mem_size).next_multiple_of(PAGE_SIZE)
     }
 
-    fn holds(&self, addr: u64) -> bool {
-        self.vaddr <= addr && addr - self.vaddr < self.mem_size
+    /// Whether all `len` bytes at `addr` are in it.
+    fn holds(&self, addr: u64, len: u64) -> bool {
+        self.vaddr <= addr && len <= self.mem_size && addr - self.vaddr <= self.mem_size - len
     }
 }
 
@@ -67,19 +74,23 @@ impl Kernel {
         let headers = header
             .program_headers(LE, file)
             .map_err(KernelFault::BadElf)?;
+        let sections = Sections::parse(header, file)?;
         let kernel = Self {
             file,
             headers,
             entry: header.e_entry(LE),
             tls: parse_tls(headers)?,
-            config: find_config(header, file)?,
+            config: sections.config()?,
         };
         kernel.check_segments()?;
+        kernel.check_entry()?;
+        kernel.check_tls()?;
+        sections.check(kernel.segments())?;
         Ok(kernel)
     }
 
     /// The segments in the file's order.
-    pub(crate) fn segments(&self) -> impl Iterator<Item = Segment> + '_ {
+    pub(crate) fn segments(&self) -> impl Iterator<Item = Segment> + Clone + '_ {
         // `parse` has checked them all, so that none is lost here.
         self.loads()
             .filter_map(|header| parse_segment(header, self.file).ok())
@@ -93,13 +104,16 @@ impl Kernel {
             .expect("parse wants a segment")
     }
 
-    fn loads(&self) -> impl Iterator<Item = &'static ProgramHeader64<LE>> + '_ {
+    fn loads(&self) -> impl Iterator<Item = &'static ProgramHeader64<LE>> + Clone + '_ {
         self.headers
             .iter()
             .filter(|header| header.p_type(LE) == elf::PT_LOAD && header.p_memsz(LE) != 0)
     }
 
     fn check_segments(&self) -> Result<(), KernelFault> {
+        if self.loads().count() > MAX_SEGMENTS {
+            return Err(KernelFault::ManySegments);
+        }
         for (index, header) in self.loads().enumerate() {
             let segment = parse_segment(header, self.file)?;
             for other in self.segments().take(index) {
@@ -110,21 +124,42 @@ impl Kernel {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn check_entry(&self) -> Result<(), KernelFault> {
         let entry = self.entry;
-        if !self
+        if self
             .segments()
-            .any(|segment| segment.executable && segment.holds(entry))
+            .any(|segment| segment.executable && segment.holds(entry, 1))
         {
-            return Err(KernelFault::EntryNotExecutable(entry));
+            Ok(())
+        } else {
+            Err(KernelFault::EntryNotExecutable(entry))
         }
-        if let Some(tls) = self.tls
-            && tls.file_size > 0
-            && !self.segments().any(|segment| {
-                segment.holds(tls.start_addr)
-                    && tls.file_size <= segment.mem_size - (tls.start_addr - segment.vaddr)
-            })
+    }
+
+    fn check_tls(&self) -> Result<(), KernelFault> {
+        let Some(tls) = self.tls else { return Ok(()) };
+        let TlsTemplate {
+            start_addr,
+            file_size,
+            mem_size,
+        } = tls;
+        if file_size > mem_size {
+            let (vaddr, len) = (start_addr, file_size);
+            return Err(KernelFault::SegmentSmallerThanFile {
+                vaddr,
+                len,
+                mem_size,
+            });
+        }
+        if file_size > 0
+            && !self
+                .segments()
+                .any(|segment| segment.holds(start_addr, file_size))
         {
-            return Err(KernelFault::TlsNotLoaded(tls.start_addr));
+            return Err(KernelFault::TlsNotLoaded(start_addr));
         }
         Ok(())
     }
@@ -172,6 +207,15 @@ fn parse_segment(
     let (offset, len) = header.file_range(LE);
     let (vaddr, mem_size) = (header.p_vaddr(LE), header.p_memsz(LE));
     check_whole("segment", offset, len, file)?;
+    // The ELF rule for loadable segments; 0 and 1 mean no alignment.
+    let align = header.p_align(LE).max(1);
+    if !align.is_power_of_two() || offset % align != vaddr % align {
+        return Err(KernelFault::SegmentMisaligned {
+            vaddr,
+            offset,
+            align,
+        });
+    }
     if len > mem_size {
         return Err(KernelFault::SegmentSmallerThanFile {
             vaddr,
@@ -183,6 +227,7 @@ fn parse_segment(
     let flags = header.p_flags(LE);
     let segment = Segment {
         data: &file[offset as usize..(offset + len) as usize],
+        offset,
         vaddr,
         mem_size,
         writable: flags.contains(elf::PF_W),
@@ -217,20 +262,5 @@ fn parse_tls(headers: &[ProgramHeader64<LE>]) -> Result<Option<TlsTemplate>, Ker
             _ => {}
         }
     }
-    match tls {
-        Some(tls) if tls.file_size > tls.mem_size => Err(KernelFault::SegmentSmallerThanFile {
-            vaddr: tls.start_addr,
-            len: tls.file_size,
-            mem_size: tls.mem_size,
-        }),
-        tls => Ok(tls),
-    }
-}
-
-fn find_config(header: &Header, file: &'static [u8]) -> Result<&'static [u8], KernelFault> {
-    let sections = header.sections(LE, file).map_err(KernelFault::BadElf)?;
-    let (_, section) = sections
-        .section_by_name(LE, b".bootloader-config")
-        .ok_or(KernelFault::NoConfig)?;
-    section.data(LE, file).map_err(KernelFault::BadElf)
+    Ok(tls)
 }

@@ -72,19 +72,12 @@ pub(crate) fn segments(
 
 /// Writes all of `run`, which is to be seen at `virt`: the segment's bytes, and zeros around them.
 fn fill(run: &Run, virt: u64, segment: &Segment) {
-    let data = Range {
-        start: segment.vaddr,
-        end: segment.vaddr + segment.data.len() as u64,
-    };
-    let here = Range {
-        start: virt,
-        end: virt + run.len,
-    };
+    let data = Range::new(segment.vaddr, segment.vaddr + segment.data.len() as u64);
+    let here = Range::new(virt, virt + run.len);
     // Without data the zeros start at once.
-    let copied = data.clip(here).unwrap_or(Range {
-        start: here.start,
-        end: here.start,
-    });
+    let copied = data
+        .clip(here)
+        .unwrap_or(Range::new(here.start, here.start));
     let to = run.start as *mut u8;
     let (before, len) = ((copied.start - here.start) as usize, copied.len() as usize);
     let source = segment
@@ -153,13 +146,7 @@ pub(crate) fn physical_memory(
     let mut phys = 0;
     while phys < plan.physical_memory_len {
         let len = GIB.min(plan.physical_memory_len - phys);
-        let uniform = is_uniform(
-            handover,
-            Range {
-                start: phys,
-                end: phys + len,
-            },
-        );
+        let uniform = is_uniform(handover, Range::new(phys, phys + len));
         let largest = if has_1gib_pages && uniform {
             PageLevel::Size1GiB
         } else {

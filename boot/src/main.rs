@@ -32,6 +32,7 @@ mod ranges;
 mod refusal;
 mod rsdp;
 mod runtime;
+mod sections;
 mod serial;
 mod traps;
 

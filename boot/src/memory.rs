@@ -22,10 +22,7 @@ pub(crate) const PAGE_SIZE: u64 = 4096;
 
 /// Frames come from here: above what real-mode code needs, below the end of the boot stage's
 /// identity mapping.
-const ALLOCATABLE: Range = Range {
-    start: 1 << 20,
-    end: 1 << 32,
-};
+const ALLOCATABLE: Range = Range::new(1 << 20, 1 << 32);
 
 /// Ranges of RAM: twice the map's entries, since each used piece splits at most one.
 const MAX_RANGES: usize = 2 * MAX_MAP_ENTRIES;
@@ -57,10 +54,7 @@ impl Memory {
         for entry in of_kind(&handover.memory_map, usable) {
             // Only whole pages; an entry that has none is dropped by insert.
             let start = page_up(entry.start).unwrap_or(u64::MAX);
-            ram.insert(Range {
-                start,
-                end: page_down(entry.end),
-            })?;
+            ram.insert(Range::new(start, page_down(entry.end)))?;
         }
         for entry in of_kind(&handover.memory_map, other) {
             ram.remove(page_range(entry.start, entry.end))?;
@@ -115,10 +109,8 @@ impl Memory {
     }
 
     fn take(&mut self, run: Run) -> Result<Run, MemoryFault> {
-        self.free.remove(Range {
-            start: run.start,
-            end: run.start + run.len,
-        })?;
+        self.free
+            .remove(Range::new(run.start, run.start + run.len))?;
         Ok(run)
     }
 
@@ -171,10 +163,7 @@ pub(crate) fn boot_image() -> Range {
         static __boot_start: u8;
         static __boot_end: u8;
     }
-    Range {
-        start: &raw const __boot_start as u64,
-        end: &raw const __boot_end as u64,
-    }
+    Range::new(&raw const __boot_start as u64, &raw const __boot_end as u64)
 }
 
 fn of_kind(map: &MemoryMap, usable: bool) -> impl Iterator<Item = MapEntry> + '_ {
@@ -195,8 +184,5 @@ pub(crate) fn page_up(len: u64) -> Option<u64> {
 
 /// The pages that hold any of `start..end`.
 fn page_range(start: u64, end: u64) -> Range {
-    Range {
-        start: page_down(start),
-        end: page_up(end).unwrap_or(u64::MAX),
-    }
+    Range::new(page_down(start), page_up(end).unwrap_or(u64::MAX))
 }

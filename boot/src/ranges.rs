@@ -11,6 +11,10 @@ pub(crate) struct Range {
 }
 
 impl Range {
+    pub(crate) const fn new(start: u64, end: u64) -> Self {
+        Self { start, end }
+    }
+
     pub(crate) fn len(self) -> u64 {
         self.end - self.start
     }
@@ -19,7 +23,7 @@ impl Range {
     pub(crate) fn clip(self, bounds: Range) -> Option<Range> {
         let start = self.start.max(bounds.start);
         let end = self.end.min(bounds.end);
-        (start < end).then_some(Range { start, end })
+        (start < end).then_some(Range::new(start, end))
     }
 }
 
@@ -36,7 +40,7 @@ pub(crate) struct RangeSet<const N: usize> {
 impl<const N: usize> RangeSet<N> {
     pub(crate) const fn new() -> Self {
         Self {
-            ranges: [Range { start: 0, end: 0 }; N],
+            ranges: [Range::new(0, 0); N],
             len: 0,
         }
     }
@@ -87,14 +91,8 @@ impl<const N: usize> RangeSet<N> {
         if first == after {
             return Ok(());
         }
-        let below = Range {
-            start: self.ranges[first].start,
-            end: range.start,
-        };
-        let above = Range {
-            start: range.end,
-            end: self.ranges[after - 1].end,
-        };
+        let below = Range::new(self.ranges[first].start, range.start);
+        let above = Range::new(range.end, self.ranges[after - 1].end);
         match (below.start < below.end, above.start < above.end) {
             (true, true) => self.replace(first, after, &[below, above]),
             (true, false) => self.replace(first, after, &[below]),

@@ -51,7 +51,14 @@ pub(crate) enum KernelFault {
         vaddr: u64,
         mem_size: u64,
     },
+    SegmentMisaligned {
+        vaddr: u64,
+        offset: u64,
+        align: u64,
+    },
     SegmentsShareAPage(u64, u64),
+    ManySegments,
+    SectionNotInSegment(u64),
     WritableAndExecutable(u64),
     EntryNotExecutable(u64),
     ManyTlsSegments,
@@ -88,7 +95,6 @@ pub(crate) enum ConfigFault {
         len: u64,
         range: Range,
     },
-    TooManySegments,
     PhysicalMemoryTooLarge(u64),
 }
 
@@ -211,12 +217,28 @@ impl fmt::Display for KernelFault {
                 f,
                 "has a segment of {mem_size:#x} bytes at {vaddr:#x}: there are no such addresses"
             ),
+            Self::SegmentMisaligned {
+                vaddr,
+                offset,
+                align,
+            } => write!(
+                f,
+                "has a segment at {vaddr:#x}, from byte {offset:#x}, which do not agree in \
+                 alignment {align:#x}"
+            ),
+            Self::SectionNotInSegment(addr) => {
+                write!(
+                    f,
+                    "is damaged: its section at {addr:#x} is not what a segment loads there"
+                )
+            }
             Self::SegmentsShareAPage(one, other) => {
                 write!(
                     f,
                     "has segments that share a page, at {one:#x} and {other:#x}"
                 )
             }
+            Self::ManySegments => write!(f, "has more than 32 segments to load"),
             Self::WritableAndExecutable(vaddr) => {
                 write!(
                     f,
@@ -288,7 +310,6 @@ impl fmt::Display for ConfigFault {
                 "leaves no room for the {what} ({len:#x} bytes) in its dynamic range \
                  {start:#x}..{end:#x}"
             ),
-            Self::TooManySegments => write!(f, "and its segments take too many address ranges"),
             Self::PhysicalMemoryTooLarge(end) => {
                 write!(
                     f,
