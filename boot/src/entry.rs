@@ -1,7 +1,7 @@
 //! From the loader's 32-bit entry to [`crate::boot_main`] in 64-bit mode.
 //!
 //! Owns the PVH note, the first page tables (4 GiB, physical = virtual, all rights: they last
-//! until [`crate::enter`]), the first GDT and the boot stack. Refuses a CPU without long mode or
+//! until [`crate::enter`]), the first GDT, and the boot stack with a guard page below it. Refuses a CPU without long mode or
 //! without the no-execute bit, in words, before it needs either.
 //!
 //! State given by PVH (Xen, `docs/misc/pvh.pandoc`): 32-bit protected mode, flat segments, paging
@@ -17,7 +17,7 @@ use x86_64::registers::mxcsr::MxCsr;
 
 use crate::handover::Protocol;
 
-/// Everything is a constant for the code below.
+/// The largest things on it are the memory maps, a few KiB each.
 const STACK_SIZE: usize = 64 * 1024;
 /// PAE for long mode; SSE with its exceptions, which compiled code uses from the start (Intel SDM
 /// volume 3, section 2.5).
@@ -94,6 +94,21 @@ global_asm!(
     "add eax, 0x200000",
     "add edi, 8",
     "loop 2b",
+    // The first 2 MiB page in small ones, so that the page below the stack can be left out: an
+    // overflow is then a page fault, not a change of the tables below. eax = page, then guard.
+    "mov edi, offset boot_level_1",
+    "mov eax, 3",
+    "mov ecx, 512",
+    "4:",
+    "mov [edi], eax",
+    "add eax, 0x1000",
+    "add edi, 8",
+    "loop 4b",
+    "mov eax, offset boot_stack_guard",
+    "shr eax, 9", // 8 bytes an entry, one entry a page
+    "mov dword ptr [boot_level_1 + eax], 0",
+    "mov eax, offset boot_level_1 + 3",
+    "mov [boot_level_2], eax",
     // Four level 2 tables under one level 3 table: present, writable (3).
     "mov edi, offset boot_level_3",
     "mov eax, offset boot_level_2 + 3",
@@ -211,7 +226,9 @@ global_asm!(
     "boot_level_4: .skip 4096",
     "boot_level_3: .skip 4096",
     "boot_level_2: .skip 4 * 4096",
-    "boot_stack: .skip {stack_size}",
+    "boot_level_1: .skip 4096",
+    "boot_stack_guard: .skip 4096",
+    ".skip {stack_size}",
     "boot_stack_top:",
     ".popsection",
     pvh = const Protocol::Pvh as u32,

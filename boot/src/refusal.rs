@@ -143,9 +143,12 @@ impl fmt::Display for Refusal {
 impl fmt::Display for LoaderFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StartInfoMagic(magic) => {
-                write!(f, "the PVH start info has magic {magic:#x}, not 0x336ec578")
-            }
+            // QEMU copies the command line to a buffer of 4,096 bytes beside it, without a check.
+            Self::StartInfoMagic(magic) => write!(
+                f,
+                "the PVH start info has magic {magic:#x}, not 0x336ec578 (QEMU damages it when the \
+                 command line is longer than 4095 bytes)"
+            ),
             Self::StartInfoVersion(version) => {
                 write!(
                     f,
