@@ -1,0 +1,489 @@
+#!/usr/bin/env bash
+# Boots one image of this kernel under QEMU and ends with the image's own exit status. It is also
+# cargo's runner (.cargo/config.toml), so `cargo run`, `cargo test` and `cargo bench` come here.
+#
+# How the guest talks to this script:
+#   console   COM1, on this script's stdin and stdout
+#   status    the guest writes "exit N\n" to the debug port 0xe9, which lands in a file, and then
+#             stores 0x10 in the isa-debug-exit device, which makes QEMU end with status 33
+# Only both together count as an end: QEMU's own status is 0 after a triple fault (with -no-reboot)
+# and 1 when it is misused, so neither number alone says that the guest got to its end.
+#
+# The monitor is QMP over two FIFOs: unlike a socket, bash can read and write them by itself.
+set -euo pipefail
+
+readonly TRIPLE=x86_64-unknown-linux-gnu
+readonly EXIT_USAGE=2 EXIT_TIMEOUT=124 EXIT_CRASH=125
+readonly QEMU=qemu-system-x86_64 QEMU_STATUS_OF_GUEST_EXIT=33
+readonly RTC_BASE=2024-01-01 # the date at boot under --icount and --replay
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
+readonly root
+tmp='' qemu_pid='' filter_pid='' timer_pid='' tty_state=''
+
+say() { printf 'run-qemu.sh: %s\n' "$*" >&2; }
+die() { # STATUS TEXT...: one line, and the end
+    local status=$1
+    shift
+    say "$@"
+    exit "$status"
+}
+usage_error() { die "$EXIT_USAGE" "$* (see run-qemu.sh --help)"; }
+
+show_help() {
+    cat <<'TEXT'
+usage: ./run-qemu.sh [options] [IMAGE [args...]] [-- kernel command line]
+
+Without IMAGE, builds the kernel and boots its default image. The words of the kernel command line
+are key=value. The args of an IMAGE (what cargo gives its runner) reach it as args="...".
+
+option         variable   default  meaning
+--smp N        SMP        4        CPUs, 1 to 255; QEMU's topology may follow: 6,sockets=2,cores=3
+--mem SIZE     MEM        512M     memory, in M or G
+--accel A      ACCEL      tcg      tcg (one host thread for each CPU), or kvm (where it is sound)
+--machine M    MACHINE    q35      q35, pc or microvm
+--icount       ICOUNT=1            one instruction = 1 ns of guest time; repeatable; one host thread
+--replay SEED  REPLAY              the same run, bit for bit, for the same SEED, on all CPUs
+--gdb          GDB=1               wait for gdb on port 1234 before the first instruction
+--timeout S    TIMEOUT    0, 600   seconds until the run is ended, 0 for none; the default is none
+                                   if stdin is a terminal or gdb is wanted, else 600
+--release      RELEASE=1           build the default image in the release profile
+--verbose      VERBOSE=1           show QEMU's command line
+--help                             this text
+               CMDLINE             more kernel command line, before that after --
+
+If stdin is a terminal it is the serial console, and Ctrl-C ends the machine. If it is not, the
+image ends by itself: `run=exit` is added to the command line, or `; exit` to a `run=` given there.
+
+exit status    that of the image: 0; 1 for failed tests; 2 for panic, deadlock, a fatal error
+               or a refused command line
+               2 also for a mistake in the arguments of this script
+               124 for the time limit (registers of all CPUs are on stderr)
+               125 if the machine crashed or could not be run
+TEXT
+}
+
+# ---- Options -----------------------------------------------------------------------------------
+
+read_environment() {
+    smp=${SMP:-4} mem=${MEM:-512M} accel=${ACCEL:-tcg} machine=${MACHINE:-q35}
+    replay=${REPLAY:-} time_limit_s=${TIMEOUT:-}
+    local name
+    for name in ICOUNT GDB RELEASE VERBOSE; do
+        [[ ${!name:-0} == [01] ]] || usage_error "$name must be 0 or 1, not '${!name}'"
+    done
+    icount=${ICOUNT:-0} gdb=${GDB:-0} release=${RELEASE:-0} verbose=${VERBOSE:-0}
+    for name in NET ISO TRACE; do
+        [[ ${!name:-0} == 0 ]] || usage_error "$name is not there yet"
+    done
+}
+
+# Options, then IMAGE and its args, then the kernel's words behind `--`. Sets image, image_args and
+# kernel_words.
+read_arguments() {
+    image='' image_args=() kernel_words=()
+    local option value
+    while (($# > 0)) && [[ $1 == -?* && $1 != -- ]]; do
+        option=${1%%=*}
+        case $option in
+        --smp | --mem | --accel | --machine | --replay | --timeout)
+            if [[ $1 == *=* ]]; then
+                value=${1#*=}
+            else
+                (($# > 1)) || usage_error "$option needs a value"
+                value=$2
+                shift
+            fi
+            ;;
+        *)
+            value=''
+            [[ $1 != *=* || $option != --* ]] || option=$1
+            ;;
+        esac
+        shift
+        take_option "$option" "$value"
+    done
+    if (($# > 0)) && [[ $1 != -- ]]; then
+        [[ -n $1 ]] || usage_error "the name of the image is empty"
+        image=$1
+        shift
+    fi
+    while (($# > 0)) && [[ $1 != -- ]]; do
+        image_args+=("$1")
+        shift
+    done
+    (($# == 0)) || kernel_words=("${@:2}")
+}
+
+take_option() { # OPTION VALUE
+    case $1 in
+    --smp) smp=$2 ;;
+    --mem) mem=$2 ;;
+    --accel) accel=$2 ;;
+    --machine) machine=$2 ;;
+    --replay) replay=${2:-none} ;;
+    --timeout) time_limit_s=$2 ;;
+    --icount) icount=1 ;;
+    --gdb) gdb=1 ;;
+    --release) release=1 ;;
+    --verbose) verbose=1 ;;
+    --help | -h)
+        show_help
+        exit 0
+        ;;
+    --net | --iso | --trace) usage_error "$1 is not there yet" ;;
+    *) usage_error "unknown option '$1'" ;;
+    esac
+}
+
+check_options() {
+    local topology='(,(sockets|dies|cores|threads|maxcpus)=[1-9][0-9]*)*'
+    { [[ $smp =~ ^([1-9][0-9]{0,2})${topology}$ ]] && ((BASH_REMATCH[1] <= 255)); } ||
+        usage_error "--smp must be 1 to 255, with QEMU's topology if any, not '$smp'"
+    [[ $mem =~ ^[1-9][0-9]{0,6}[MG]$ ]] || usage_error "--mem must be like 512M or 4G, not '$mem'"
+    [[ $accel == tcg || $accel == kvm ]] || usage_error "--accel must be tcg or kvm, not '$accel'"
+    [[ $machine =~ ^(q35|pc|microvm)$ ]] ||
+        usage_error "--machine must be q35, pc or microvm, not '$machine'"
+    # The kernel's seed is a u64; bash counts to i64, so the number is compared as text.
+    [[ -z $replay ]] || { [[ $replay =~ ^(0|[1-9][0-9]{0,19})$ ]] && is_u64 "$replay"; } ||
+        usage_error "--replay must be a number below 2^64, not '$replay'"
+    [[ -z $replay || $icount == 0 ]] ||
+        usage_error "--replay counts instructions with a rate of its own: leave --icount out"
+    [[ $accel != kvm || ($icount == 0 && -z $replay) ]] ||
+        usage_error "--icount and --replay count instructions, which kvm cannot: use --accel tcg"
+    if [[ -z $time_limit_s ]]; then
+        time_limit_s=600
+        if [[ -t 0 ]] || ((gdb)); then time_limit_s=0; fi
+    fi
+    [[ $time_limit_s =~ ^(0|[1-9][0-9]{0,5})$ ]] ||
+        usage_error "--timeout must be whole seconds, not '$time_limit_s'"
+    [[ -z $image || (-f $image && -r $image) ]] || usage_error "there is no image '$image'"
+}
+
+is_u64() { # DIGITS, no leading zero
+    local max=18446744073709551615
+    # shellcheck disable=SC2071 # it is the order of texts that is wanted
+    ((${#1} < ${#max})) || [[ ${#1} == "${#max}" && ! $1 > $max ]]
+}
+
+# ---- Command line ------------------------------------------------------------------------------
+
+# One word of the kernel's command line: key=value, the value in double quotes where it must be.
+# A value that is in double quotes already is left as it is.
+kernel_word() { # WORD
+    local key=${1%%=*} value=${1#*=}
+    if [[ $1 != *=* || $value =~ ^[[:alnum:]_.,:/+@%-]*$ || $value =~ ^\".*\"$ ]]; then
+        printf '%s' "$1"
+        return
+    fi
+    value=${value//\\/\\\\}
+    printf '%s="%s"' "$key" "${value//\"/\\\"}"
+}
+
+# One word of args="...", quoted as a shell would want it.
+image_arg() { # WORD
+    if [[ $1 =~ ^[[:alnum:]_.,:/+@%=-]+$ ]]; then
+        printf '%s' "$1"
+    else
+        printf "'%s'" "${1//\'/\'\\\'\'}"
+    fi
+}
+
+# Cuts a text into words, where a part in double quotes is not cut. Adds them to kernel_words.
+split_cmdline() { # TEXT
+    local text=$1 word='^[[:space:]]*(([^[:space:]"]|"([^"\\]|\\.)*")+)'
+    while [[ $text =~ $word ]]; do
+        kernel_words+=("${BASH_REMATCH[1]}")
+        text=${text:${#BASH_REMATCH[0]}}
+    done
+    [[ $text =~ ^[[:space:]]*$ ]] || usage_error "CMDLINE has a quote that does not end: '$text'"
+}
+
+# Sets cmdline from CMDLINE, kernel_words, image_args, --replay and whether stdin is a terminal.
+make_cmdline() {
+    local given=("${kernel_words[@]}") word words=() arg args=() has_run=0 has_seed=0
+    kernel_words=()
+    split_cmdline "${CMDLINE:-}"
+    for word in "${kernel_words[@]}" "${given[@]}"; do
+        case $word in
+        seed=*) has_seed=1 ;;
+        run=*)
+            has_run=1
+            [[ -t 0 ]] || word=$(end_after_run "$word")
+            ;;
+        esac
+        words+=("$(kernel_word "$word")")
+    done
+    for arg in "${image_args[@]}"; do args+=("$(image_arg "$arg")"); done
+    ((${#args[@]} == 0)) || words+=("$(kernel_word "args=${args[*]}")")
+    [[ -z $replay ]] || ((has_seed)) || words+=("seed=$replay")
+    [[ -t 0 ]] || ((has_run)) || words+=("run=exit")
+    cmdline=${words[*]}
+}
+
+end_after_run() { # WORD: run=... with `exit` as its last command
+    case $1 in
+    run= | 'run=""') printf 'run=exit' ;;
+    run=\"*\") printf '%s; exit"' "${1%\"}" ;;
+    *) printf '%s; exit' "$1" ;;
+    esac
+}
+
+# ---- What must be there ------------------------------------------------------------------------
+
+# Installs Debian packages as root or by sudo; elsewhere names the command.
+install_packages() { # PACKAGE...
+    local as_root=() apt=(apt-get install --yes --no-install-recommends "$@")
+    if ! command -v apt-get >/dev/null; then
+        die "$EXIT_CRASH" "needed, and not installed here (Debian's names): $*"
+    fi
+    if ((EUID != 0)); then
+        sudo -n true 2>/dev/null ||
+            die "$EXIT_CRASH" "needed: sudo apt-get update && sudo ${apt[*]}"
+        as_root=(sudo -n)
+    fi
+    say "installing $*"
+    { "${as_root[@]}" apt-get update --quiet && "${as_root[@]}" "${apt[@]}" --quiet; } >&2 ||
+        die "$EXIT_CRASH" "could not install; needed: apt-get update && ${apt[*]}"
+}
+
+require_programs() {
+    local packages=()
+    command -v "$QEMU" >/dev/null || packages+=(qemu-system-x86)
+    command -v cc >/dev/null || packages+=(gcc libc6-dev) # cargo links by it
+    ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
+    command -v cargo >/dev/null ||
+        die "$EXIT_CRASH" "cargo is not in PATH; install Rust: https://rustup.rs"
+}
+
+# Builds one binary and prints the path of it. cargo tells the path itself, so that every way of
+# choosing a target folder works.
+cargo_build() { # ARGS...
+    local json
+    json=$(cd "$root" && cargo build --message-format=json-render-diagnostics "$@") ||
+        die "$EXIT_CRASH" "cargo build $* failed"
+    sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$json" | tail -n 1
+}
+
+# Sets boot_elf, and image where none was given. cargo has released the lock of its build folder
+# when it calls its runner, so building here is no deadlock; the boot stage goes where the image
+# went, whichever way that folder was chosen.
+build_images() {
+    if [[ -n $image ]]; then
+        image=$(realpath -- "$image")
+        [[ $image != */"$TRIPLE"/* ]] || export CARGO_TARGET_DIR=${image%%/"$TRIPLE"/*}
+    else
+        if [[ -n ${CARGO_TARGET_DIR:-} ]]; then
+            CARGO_TARGET_DIR=$(realpath -m -- "$CARGO_TARGET_DIR")
+            export CARGO_TARGET_DIR
+        fi
+        local profile=()
+        ((!release)) || profile=(--release)
+        image=$(cargo_build --package gosched --bin gosched "${profile[@]}")
+    fi
+    boot_elf=$(cargo_build --quiet --release --package gosched-boot)
+}
+
+# ---- The machine -------------------------------------------------------------------------------
+
+# Sets qemu_args.
+make_qemu_args() {
+    local dir=${tmp//,/,,} # QEMU's quoting of a comma in an option's value
+    # shellcheck disable=SC2054 # the commas belong to the values
+    qemu_args=(
+        -nodefaults -no-user-config -no-reboot -display none
+        -smp "$smp" -m "$mem"
+        -chardev "stdio,id=console,signal=on" -serial chardev:console
+        -chardev "file,id=status,path=$dir/status" -device "isa-debugcon,iobase=0xe9,chardev=status"
+        -device "isa-debug-exit,iobase=0xf4,iosize=0x04"
+        -chardev "pipe,id=monitor,path=$dir/monitor" -mon chardev=monitor,mode=control
+    )
+    case $machine in
+    # Everything that a PC has and microvm can: the kernel decides what it uses.
+    microvm) qemu_args+=(-machine "microvm,acpi=on,pic=on,pit=on,rtc=on,auto-kernel-cmdline=off") ;;
+    *) qemu_args+=(-machine "$machine") ;;
+    esac
+    if [[ -n $replay ]]; then
+        # The rate (2^N ns per instruction) decides where time slices end, and with that the
+        # interleaving of the CPUs; the guest gets no number from the host.
+        local tail=${replay: -9}
+        local rate=$((10#$tail % 6))
+        qemu_args+=(-accel "tcg,thread=single" -cpu "max,-rdrand,-rdseed"
+            -icount "shift=$rate,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
+    elif ((icount)); then
+        qemu_args+=(-accel "tcg,thread=single" -cpu "max,-rdrand,-rdseed"
+            -icount "shift=0,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
+    elif [[ $accel == kvm ]]; then
+        qemu_args+=(-accel kvm -cpu host)
+    else
+        qemu_args+=(-accel "tcg,thread=multi" -cpu max)
+    fi
+    ((!gdb)) || qemu_args+=(-gdb tcp::1234 -S)
+    qemu_args+=(-kernel "$boot_elf" -initrd "$image" -append "$cmdline")
+}
+
+# A guest of a few bytes that must come to its end under KVM: /dev/kvm may exist and be an emulator
+# that is slower than TCG, or die on a plain `int`. Loaded as firmware, it starts in real mode at
+# the last 16 bytes of a 64 KiB image, with DS = 0 and IP = 0xfff0.
+check_kvm() {
+    [[ -r /dev/kvm && -w /dev/kvm ]] || die "$EXIT_CRASH" "no access to /dev/kvm: use --accel tcg"
+    local status=0
+    {
+        head -c $((0xff00)) /dev/zero
+        # ff00: mov word [0x0c], 0xff80    IVT entry 3: offset
+        # ff06: mov word [0x0e], 0xf000    ... and segment
+        # ff0c: mov ss, ax (AX = 0)        with SP below, a stack under the IVT's first page end
+        # ff10: mov sp, 0x1000
+        # ff13: mov ecx, 20000000          10 ms of silicon, a minute of an emulator
+        # ff19: dec ecx
+        # ff1b: jnz ff19
+        # ff1d: int 3                      long form, cd 03
+        printf '\xc7\x06\x0c\x00\x80\xff\xc7\x06\x0e\x00\x00\xf0\x31\xc0\x8e\xd0'
+        printf '\xbc\x00\x10\x66\xb9\x00\x2d\x31\x01\x66\x49\x75\xfc\xcd\x03\xf4'
+        head -c $((0xff80 - 0xff20)) /dev/zero
+        # ff80: mov al, 0x10; out 0xf4, al; hlt
+        printf '\xb0\x10\xe6\xf4\xf4'
+        head -c $((0xfff0 - 0xff85)) /dev/zero
+        # fff0: jmp 0xff00
+        printf '\xe9\x0d\xff'
+        head -c 13 /dev/zero
+    } >"$tmp/kvm.bin"
+    timeout --kill-after=1 3 "$QEMU" -nodefaults -no-user-config -no-reboot -display none \
+        -machine pc -accel kvm -cpu host -m 16M -bios "$tmp/kvm.bin" \
+        -device isa-debug-exit,iobase=0xf4,iosize=0x04 >"$tmp/kvm.log" 2>&1 </dev/null || status=$?
+    ((status != QEMU_STATUS_OF_GUEST_EXIT)) || return 0
+    ((status != EXIT_TIMEOUT && status != 137)) ||
+        die "$EXIT_CRASH" "KVM is too slow here (a loop of 10 ms took over 3 s): use --accel tcg"
+    die "$EXIT_CRASH" "KVM does not work here ($(head -n 1 "$tmp/kvm.log")): use --accel tcg"
+}
+
+# ---- Running it --------------------------------------------------------------------------------
+
+# Ends what this script started and leaves the terminal as it was. Runs at every exit.
+# shellcheck disable=SC2317 # called by trap
+clean_up() {
+    trap '' INT TERM HUP
+    if [[ -n $timer_pid ]]; then kill "$timer_pid" 2>/dev/null || true; fi
+    if [[ -n $qemu_pid ]] && kill -TERM "$qemu_pid" 2>/dev/null; then
+        local tries=0
+        while kill -0 "$qemu_pid" 2>/dev/null && ((++tries <= 20)); do sleep 0.1; done
+        kill -KILL "$qemu_pid" 2>/dev/null || true
+        wait "$qemu_pid" 2>/dev/null || true
+    fi
+    # What the filter has not written yet is still the guest's output.
+    if [[ -n $filter_pid ]]; then wait "$filter_pid" 2>/dev/null || true; fi
+    if [[ -n $tty_state ]]; then stty "$tty_state" 2>/dev/null || true; fi
+    if [[ -n $tmp ]]; then rm -rf -- "$tmp"; fi
+}
+
+# Starts QEMU as a child in the background, because bash runs no trap while it waits for one in the
+# foreground. A terminal shows the guest's bytes as they are; a file or pipe gets them without the
+# carriage returns that a serial line wants.
+start_qemu() {
+    local input=/dev/null
+    if [[ -t 0 ]]; then
+        tty_state=$(stty -g)
+        input=/dev/stdin
+    fi
+    mkfifo "$tmp/monitor.in" "$tmp/monitor.out"
+    # Opened for both directions, an end that is not there yet does not block.
+    exec 3<>"$tmp/monitor.in" 4<>"$tmp/monitor.out"
+    printf '{"execute":"qmp_capabilities"}\n' >&3
+    if ((verbose)); then
+        say "$QEMU$(printf ' %q' "${qemu_args[@]}")"
+    fi
+    if [[ -t 1 ]]; then
+        "$QEMU" "${qemu_args[@]}" <"$input" 3>&- 4>&- &
+        qemu_pid=$!
+    else
+        exec {console}> >(trap '' INT TERM HUP && exec stdbuf -o0 tr -d '\r' 3>&- 4>&-)
+        filter_pid=$!
+        "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- &
+        qemu_pid=$!
+        exec {console}>&-
+    fi
+}
+
+# Waits for QEMU's end or the time limit. Sets qemu_status, or exits with EXIT_TIMEOUT.
+await_qemu() {
+    local ended=''
+    if ((time_limit_s > 0)); then
+        sleep "$time_limit_s" 3>&- 4>&- &
+        timer_pid=$!
+    fi
+    qemu_status=0
+    # shellcheck disable=SC2086 # no timer, no word
+    wait -n -p ended "$qemu_pid" $timer_pid || qemu_status=$?
+    if [[ -n $timer_pid && $ended == "$timer_pid" ]]; then
+        timer_pid=''
+        show_registers
+        die "$EXIT_TIMEOUT" "the time limit of $time_limit_s s is over; the machine was stopped"
+    fi
+    qemu_pid=''
+}
+
+# The next line of the monitor that contains TEXT; gives up after 5 s without a line.
+monitor_line() { # TEXT
+    local line
+    while IFS= read -r -t 5 line <&4; do
+        if [[ $line == *"$1"* ]]; then
+            printf '%s' "$line"
+            return
+        fi
+    done
+    return 1
+}
+
+# The registers of all CPUs on stderr, without those of the FPU.
+show_registers() {
+    local reply
+    printf '%s\n' '{"execute":"human-monitor-command","id":"registers","arguments":{"command-line":"info registers -a"}}' >&3
+    if ! reply=$(monitor_line '"registers"'); then
+        say "QEMU's monitor does not answer"
+        return
+    fi
+    reply=${reply#*'"return": "'}
+    printf '%b\n' "${reply%'"'*}" | tr -d '\r' | grep -vE '^(FPR|XMM|YMM|FCW|Opmask)' >&2 || true
+}
+
+# The exit status by what QEMU and the guest left behind.
+finish() {
+    local record='' why
+    if [[ -f $tmp/status ]]; then record=$(tail -n 1 "$tmp/status"); fi
+    if ((qemu_status == QEMU_STATUS_OF_GUEST_EXIT)); then
+        if [[ $record =~ ^exit\ ([0-9]{1,3})$ ]]; then exit "${BASH_REMATCH[1]}"; fi
+        die "$EXIT_CRASH" "the machine ended without an exit status (debug port: '$record')"
+    fi
+    # QMP told the reason, unless QEMU never got so far: a line of ours ends the search.
+    printf '{"event": "SHUTDOWN"}\n' >&4
+    why=$(monitor_line '"SHUTDOWN"')
+    case $why in
+    *guest-reset*) why='triple fault or reset by the guest' ;;
+    *guest-shutdown*) why='powered off by the guest' ;;
+    *host-signal*) why='QEMU was ended by a signal' ;;
+    *) why='no reason given' ;;
+    esac
+    die "$EXIT_CRASH" "the machine crashed: $why; QEMU's status $qemu_status"
+}
+
+main() {
+    read_environment
+    read_arguments "$@"
+    check_options
+    require_programs
+    build_images
+    make_cmdline
+    trap clean_up EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    trap 'exit 129' HUP
+    tmp=$(mktemp -d "${TMPDIR:-/tmp}/gosched.XXXXXXXX")
+    [[ $accel != kvm ]] || check_kvm
+    make_qemu_args
+    ((!gdb)) || say "waiting for: gdb -ex 'target remote :1234' $(printf '%q' "$image")"
+    start_qemu
+    await_qemu
+    finish
+}
+
+main "$@"
