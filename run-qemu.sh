@@ -306,8 +306,8 @@ make_qemu_args() {
     if [[ -n $replay ]]; then
         # The rate (2^N ns per instruction) decides where time slices end, and with that the
         # interleaving of the CPUs; the guest gets no number from the host.
-        local tail=${replay: -9}
-        local rate=$((10#$tail % 6))
+        local digits=000000000$replay
+        local rate=$((10#${digits: -9} % 6))
         qemu_args+=(-accel "tcg,thread=single" -cpu "max,-rdrand,-rdseed"
             -icount "shift=$rate,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
     elif ((icount)); then
@@ -364,9 +364,10 @@ check_kvm() {
 clean_up() {
     trap '' INT TERM HUP
     if [[ -n $timer_pid ]]; then kill "$timer_pid" 2>/dev/null || true; fi
-    if [[ -n $qemu_pid ]] && kill -TERM "$qemu_pid" 2>/dev/null; then
+    if [[ -n $qemu_pid ]] && kill -0 "$qemu_pid" 2>/dev/null; then
+        printf '{"execute":"quit"}\n' >&3
         local tries=0
-        while kill -0 "$qemu_pid" 2>/dev/null && ((++tries <= 20)); do sleep 0.1; done
+        while kill -0 "$qemu_pid" 2>/dev/null && ((++tries <= 40)); do sleep 0.05; done
         kill -KILL "$qemu_pid" 2>/dev/null || true
         wait "$qemu_pid" 2>/dev/null || true
     fi
@@ -443,7 +444,7 @@ show_registers() {
         return
     fi
     reply=${reply#*'"return": "'}
-    printf '%b\n' "${reply%'"'*}" | tr -d '\r' | grep -vE '^(FPR|XMM|YMM|FCW|Opmask)' >&2 || true
+    printf '%b\n' "${reply%'", "id"'*}" | tr -d '\r' | grep -vE '^(FPR|XMM|YMM|FCW|Opmask)' >&2 || true
 }
 
 # The exit status by what QEMU and the guest left behind.
