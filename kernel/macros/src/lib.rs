@@ -1,1 +1,155 @@
-//! The attribute macros of gosched.
+//! The attribute macros of gosched: `#[gosched::main]`, `#[gosched::test]`, `#[gosched::bench]`.
+//!
+//! Each leaves the function as it was written and adds, in a `const _` of its own, the item that
+//! makes the image find it: the symbol `__gosched_main`, or an entry in one of the two registries
+//! of `gosched::testing`. The added items name everything by its full path, so that a program may
+//! call its own things `gosched` or `Test` as it likes.
+//!
+//! They refuse, with an error at the place in question, a function that could not be called as
+//! such (arguments, results, `async`, generics, …) and arguments they do not know.
+//!
+//! The library re-exports them; programs depend on `gosched` alone.
+
+mod marks;
+mod signature;
+
+use proc_macro::TokenStream;
+use proc_macro2::TokenStream as Code;
+use quote::quote;
+use syn::ext::IdentExt;
+use syn::{ItemFn, parse_macro_input};
+
+use crate::marks::Marks;
+use crate::signature::Shape;
+
+/// How long a test may run if it does not say, in seconds.
+const TEST_TIMEOUT_S: u64 = 60;
+/// How long a benchmark may run if it does not say, in seconds.
+const BENCH_TIMEOUT_S: u64 = 300;
+
+/// Makes `fn main()` the image's main goroutine (goroutine 1). When it returns, the image ends
+/// with status 0, whatever else still runs, as a Go program does.
+///
+/// It defines the function `__gosched_main` that the kernel's start calls, so a second one in the
+/// same image is an error of the linker.
+#[proc_macro_attribute]
+pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let function = parse_macro_input!(item as ItemFn);
+    expand(signature::check(&function, Shape::Main), || {
+        marks::refuse_arguments(arguments.into(), "#[gosched::main]")?;
+        let name = &function.sig.ident;
+        Ok(quote! {
+            #function
+            const _: () = {
+                #[unsafe(no_mangle)]
+                fn __gosched_main() {
+                    #name()
+                }
+            };
+        })
+    })
+}
+
+/// Makes `fn name()` a test on the target: `gosched::test_main!()` runs it in a goroutine of its
+/// own, under libtest's name for it (`module::name`).
+///
+/// `#[gosched::test(timeout_s = 5)]` sets its time limit in seconds of the machine's clock, 60 if
+/// not given. Beside it, in any order: `#[ignore]`, `#[ignore = "reason"]`, `#[should_panic]`,
+/// `#[should_panic(expected = "…")]`, with their meaning in Rust.
+#[proc_macro_attribute]
+pub fn test(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut function = parse_macro_input!(item as ItemFn);
+    expand(signature::check(&function, Shape::Test), || {
+        let marks = Marks::take(arguments.into(), &mut function.attrs, "#[gosched::test]")?;
+        let timeout_s = marks.timeout_s.unwrap_or(TEST_TIMEOUT_S);
+        let ignore = option(&marks.ignore);
+        let should_panic = option(&marks.should_panic);
+        let fields = quote! {
+            ignore: #ignore,
+            should_panic: #should_panic,
+            timeout_ns: #timeout_s * 1_000_000_000,
+        };
+        Ok(registered(
+            &function,
+            &marks,
+            &quote!(Test),
+            &quote!(TESTS),
+            &fields,
+        ))
+    })
+}
+
+/// Makes `fn name(b: &mut Bencher)` a benchmark: `gosched::bench_main!()` runs it in a goroutine
+/// of its own and prints `BENCH name median min unit`.
+///
+/// `#[gosched::bench(timeout_s = 5)]` sets its time limit in seconds of the machine's clock, 300
+/// if not given. `#[ignore]` may stand beside it.
+#[proc_macro_attribute]
+pub fn bench(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let mut function = parse_macro_input!(item as ItemFn);
+    expand(signature::check(&function, Shape::Bench), || {
+        let marks = Marks::take(arguments.into(), &mut function.attrs, "#[gosched::bench]")?;
+        if let Some(mark) = &marks.should_panic {
+            return Err(syn::Error::new(
+                mark.span,
+                "a benchmark cannot be `#[should_panic]`",
+            ));
+        }
+        let timeout_s = marks.timeout_s.unwrap_or(BENCH_TIMEOUT_S);
+        let ignore = option(&marks.ignore);
+        let fields = quote! {
+            ignore: #ignore,
+            timeout_ns: #timeout_s * 1_000_000_000,
+        };
+        Ok(registered(
+            &function,
+            &marks,
+            &quote!(Bench),
+            &quote!(BENCHES),
+            &fields,
+        ))
+    })
+}
+
+/// What a macro puts in the place of its item: the code, or the compile error.
+fn expand(signature: syn::Result<()>, code: impl FnOnce() -> syn::Result<Code>) -> TokenStream {
+    match signature.and_then(|()| code()) {
+        Ok(code) => code.into(),
+        Err(error) => error.into_compile_error().into(),
+    }
+}
+
+/// The function, and beside it an entry of `kind` in the registry `slice` of `gosched::testing`.
+///
+/// A `#[cfg]` that the compiler has not evaluated yet (because it is written below the macro)
+/// holds for both.
+fn registered(function: &ItemFn, marks: &Marks, kind: &Code, slice: &Code, fields: &Code) -> Code {
+    let name = &function.sig.ident;
+    // As libtest prints it: without `r#`.
+    let text = name.unraw().to_string();
+    let conditions = &marks.conditions;
+    quote! {
+        #function
+        #(#conditions)*
+        const _: () = {
+            #[::gosched::testing::linkme::distributed_slice(::gosched::testing::#slice)]
+            #[linkme(crate = ::gosched::testing::linkme)]
+            static ENTRY: ::gosched::testing::#kind = ::gosched::testing::#kind {
+                path: ::core::concat!(::core::module_path!(), "::", #text),
+                run: #name,
+                #fields
+            };
+        };
+    }
+}
+
+/// A mark as the registry holds it: not there, there, or there with a text.
+fn option(mark: &Option<marks::Mark>) -> Code {
+    match mark {
+        None => quote!(::core::option::Option::None),
+        Some(mark) => {
+            let text = mark.text.as_deref().unwrap_or("");
+            quote!(::core::option::Option::Some(#text))
+        }
+    }
+}
