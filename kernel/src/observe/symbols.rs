@@ -1,0 +1,300 @@
+//! From a program counter to functions, files and lines, read from the kernel's own ELF.
+//!
+//! Owns the one reference to the ELF ([`init`]) and the answer for a pc ([`Symbolizer`]): the
+//! inlined functions innermost first, then the function that the symbol table names.
+//!
+//! Invariants:
+//! - [`Symbols`] is read only and the same for all CPUs, so there is no lock: a dump made while
+//!   other CPUs are frozen anywhere, or a second one begun by a fault inside the first, works.
+//! - What a [`Frame`] holds points into the ELF. Only the index of what was parsed is on the
+//!   heap, it belongs to one [`Symbolizer`], and it is bounded.
+//! - [`Symbolizer::without_lines`] never allocates; it is what is left when memory is gone.
+//!
+//! Refuses: guessing. No symbol for a pc means no frame, and the caller prints the bare address.
+//!
+//! Rejected: `addr2line`. Its `Context` parses every unit of the image before the first answer:
+//! 4 MiB of heap on a 2.5 MiB ELF, which an emergency arena never gets back and which is not
+//! there at all when the report is about being out of memory; it is not `Sync` either, so it
+//! would need the lock that a frozen CPU may hold. `dwarf` reads the same sections with `gimli`
+//! one unit at a time (figures there).
+
+use super::dwarf::{self, Units};
+use super::path::SourceFile;
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use conquer_once::spin::OnceCell;
+use core::fmt;
+use object::elf::{self, FileHeader64};
+use object::read::elf::{FileHeader as _, SectionHeader as _, SectionTable, Sym as _, SymbolTable};
+use object::{LittleEndian, ReadRef as _};
+
+/// When a dump has seen this many frames at different pcs its memory of them is dropped, so that
+/// it never holds more than about half a MiB.
+const MAX_REMEMBERED_FRAMES: usize = 2048;
+
+static SYMBOLS: OnceCell<Symbols> = OnceCell::uninit();
+
+/// Makes the kernel's own ELF the source of all names. Only the headers are read now: nothing is
+/// allocated, here or later, but by a [`Symbolizer`] at work.
+///
+/// # Errors
+/// What is wrong with the file, in a few words; or that it was called before. Tracebacks then
+/// show bare addresses.
+pub fn init(elf: &'static [u8]) -> Result<(), &'static str> {
+    let symbols = Symbols::parse(elf)?;
+    SYMBOLS
+        .try_init_once(|| symbols)
+        .map_err(|_| "symbols: initialized twice")
+}
+
+/// Calls `each` for every function that `pc` lies in, innermost (inlined) first, and returns how
+/// many there were. For a return address pass `pc - 1`: the call is before it. For many pcs use
+/// one [`Symbolizer`], which remembers what it has parsed.
+pub fn symbolize(pc: u64, each: &mut dyn FnMut(&Frame)) -> usize {
+    let mut symbolizer = Symbolizer::new();
+    let frames = symbolizer.frames(pc);
+    frames.iter().for_each(each);
+    frames.len()
+}
+
+/// One function at a pc.
+#[derive(Clone, Copy)]
+pub struct Frame {
+    /// The name; displays demangled and without hash.
+    pub function: FunctionName,
+    /// The source file, if there is line information.
+    pub file: Option<SourceFile>,
+    /// The line, 0 if not known.
+    pub line: u32,
+    /// The code was inlined into the next frame's function.
+    pub inlined: bool,
+    /// Where the machine code of the function that holds the pc begins (of the outermost
+    /// function, for all frames of one pc); 0 if the symbol table does not know.
+    pub entry: u64,
+}
+
+/// A function's name as the ELF has it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct FunctionName(pub &'static str);
+
+impl fmt::Display for FunctionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The alternate form is the one without the hash.
+        write!(f, "{:#}", rustc_demangle::demangle(self.0))
+    }
+}
+
+/// A function of the symbol table.
+#[derive(Clone, Copy)]
+pub struct Symbol {
+    /// The name as linked (mangled).
+    pub name: FunctionName,
+    /// Where it begins.
+    pub entry: u64,
+}
+
+type Elf = FileHeader64<LittleEndian>;
+
+/// The kernel's ELF, its sections found.
+pub struct Symbols {
+    elf: &'static [u8],
+    sections: SectionTable<'static, Elf>,
+    table: SymbolTable<'static, Elf>,
+    dwarf: gimli::Dwarf<dwarf::Slice>,
+}
+
+impl Symbols {
+    /// Finds the sections in `elf`.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn parse(elf: &'static [u8]) -> Result<Self, &'static str> {
+        let header = Elf::parse(elf).map_err(|_| "symbols: not an aligned 64-bit ELF")?;
+        let sections = header
+            .sections(LittleEndian, elf)
+            .map_err(|_| "symbols: bad section table")?;
+        let table = sections
+            .symbols(LittleEndian, elf, elf::SHT_SYMTAB)
+            .map_err(|_| "symbols: bad symbol table")?;
+        let dwarf = dwarf::load(|name| {
+            let (_, section) = sections.section_by_name(LittleEndian, name.as_bytes())?;
+            section.data(LittleEndian, elf).ok()
+        });
+        Ok(Self {
+            elf,
+            sections,
+            table,
+            dwarf,
+        })
+    }
+
+    /// The kernel's own symbols, once [`init`] was called.
+    pub fn kernel() -> Option<&'static Symbols> {
+        SYMBOLS.try_get().ok()
+    }
+
+    /// The function whose code holds `pc`. Assembly without a size counts up to the next symbol.
+    ///
+    /// A scan of the whole table: some ten microseconds for a thousand functions, no memory.
+    pub fn function_at(&self, pc: u64) -> Option<Symbol> {
+        let mut nearest: Option<&elf::Sym64<LittleEndian>> = None;
+        for symbol in self.table.iter() {
+            let start = symbol.st_value(LittleEndian);
+            if start > pc || !self.is_code(symbol) {
+                continue;
+            }
+            let size = symbol.st_size(LittleEndian);
+            if size > pc - start {
+                nearest = Some(symbol);
+                break;
+            }
+            let closer = nearest.is_none_or(|best| best.st_value(LittleEndian) <= start);
+            if size == 0 && closer {
+                nearest = Some(symbol);
+            }
+        }
+        let symbol = nearest?;
+        let name = self.table.symbol_name(LittleEndian, symbol).ok()?;
+        Some(Symbol {
+            name: FunctionName(core::str::from_utf8(name).ok()?),
+            entry: symbol.st_value(LittleEndian),
+        })
+    }
+
+    /// A named place in executable memory. Linker scripts name such places too, but by symbols
+    /// that begin with two underscores; they are no functions.
+    fn is_code(&self, symbol: &elf::Sym64<LittleEndian>) -> bool {
+        match symbol.st_type() {
+            elf::STT_FUNC => symbol.st_value(LittleEndian) != 0,
+            elf::STT_NOTYPE => {
+                let name = self
+                    .table
+                    .symbol_name(LittleEndian, symbol)
+                    .unwrap_or(b"__");
+                self.code_at(symbol.st_value(LittleEndian), 1).is_some()
+                    && !name.is_empty()
+                    && !name.starts_with(b"__")
+            }
+            _ => false,
+        }
+    }
+
+    /// `len` bytes of machine code at `pc` as they are in the file; `None` outside of the text.
+    pub fn code_at(&self, pc: u64, len: usize) -> Option<&'static [u8]> {
+        let (address, section) = self.sections.iter().find_map(|section| {
+            let executable = section.sh_flags(LittleEndian).contains(elf::SHF_EXECINSTR);
+            let address = section.sh_addr(LittleEndian);
+            let holds = pc >= address && pc - address < section.sh_size(LittleEndian);
+            (executable && holds).then_some((address, section))
+        })?;
+        let offset = section.sh_offset(LittleEndian).checked_add(pc - address)?;
+        self.elf.read_bytes_at(offset, len as u64).ok()
+    }
+}
+
+/// Answers for many pcs, with what it has parsed so far. A dump makes one and drops it.
+pub struct Symbolizer {
+    symbols: Option<&'static Symbols>,
+    /// `None`: names from the symbol table only.
+    units: Option<Units>,
+    /// pc → its stretch of `frames`.
+    known: BTreeMap<u64, (usize, usize)>,
+    frames: Vec<Frame>,
+    /// The answer of [`Symbolizer::without_lines`].
+    single: Option<Frame>,
+}
+
+impl Default for Symbolizer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Symbolizer {
+    /// Names, files and lines from the kernel's ELF; no answers before [`init`].
+    pub fn new() -> Self {
+        Self {
+            units: Some(Units::default()),
+            ..Self::without_lines()
+        }
+    }
+
+    /// Function names only, and never a byte of heap: for a report about memory, and for a fault
+    /// inside a report.
+    pub fn without_lines() -> Self {
+        Self {
+            symbols: Symbols::kernel(),
+            units: None,
+            known: BTreeMap::new(),
+            frames: Vec::new(),
+            single: None,
+        }
+    }
+
+    /// As [`new`](Self::new), but from another ELF than the kernel's own.
+    pub fn over(symbols: &'static Symbols) -> Self {
+        Self {
+            symbols: Some(symbols),
+            ..Self::new()
+        }
+    }
+
+    /// The symbols behind the answers.
+    pub fn symbols(&self) -> Option<&'static Symbols> {
+        self.symbols
+    }
+
+    /// The functions at `pc`, innermost first; empty if `pc` is in no known function.
+    pub fn frames(&mut self, pc: u64) -> &[Frame] {
+        let Some(symbols) = self.symbols else {
+            return &[];
+        };
+        let Some(units) = &mut self.units else {
+            self.single = symbols.function_at(pc).map(|symbol| frame_of(&symbol));
+            return self.single.as_slice();
+        };
+        if let Some(&(start, end)) = self.known.get(&pc) {
+            return &self.frames[start..end];
+        }
+        if self.frames.len() >= MAX_REMEMBERED_FRAMES {
+            self.known.clear();
+            self.frames.clear();
+        }
+        let start = self.frames.len();
+        let symbol = symbols.function_at(pc);
+        // A unit that cannot be read costs its lines, never the report.
+        if units
+            .frames_at(&symbols.dwarf, pc, &mut self.frames)
+            .is_err()
+        {
+            self.frames.truncate(start);
+        }
+        settle(&mut self.frames, start, symbol);
+        self.known.insert(pc, (start, self.frames.len()));
+        &self.frames[start..]
+    }
+}
+
+fn frame_of(symbol: &Symbol) -> Frame {
+    let Symbol { name, entry } = *symbol;
+    Frame {
+        function: name,
+        file: None,
+        line: 0,
+        inlined: false,
+        entry,
+    }
+}
+
+/// Joins the symbol table's answer with the frames from `start` on. The outermost frame takes the
+/// symbol's name: line tables alone give functions no paths.
+fn settle(frames: &mut Vec<Frame>, start: usize, symbol: Option<Symbol>) {
+    let Some(symbol) = symbol else { return };
+    match frames[start..].last_mut() {
+        Some(outermost) => outermost.function = symbol.name,
+        None => frames.push(frame_of(&symbol)),
+    }
+    frames[start..]
+        .iter_mut()
+        .for_each(|frame| frame.entry = symbol.entry);
+}
