@@ -2,4 +2,8 @@
 
 mod dwarf;
 pub mod path;
+pub mod report;
 pub mod symbols;
+pub mod traceback;
+pub mod unwind;
+pub mod visible;

@@ -71,6 +71,11 @@ impl SourceFile {
         }
         rest.is_empty()
     }
+
+    /// Whether the last part of the path is `name`.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.name.rsplit('/').next() == Some(name)
+    }
 }
 
 impl fmt::Display for SourceFile {
@@ -102,11 +107,10 @@ fn shorten(path: &'static str, comp_dir: &str) -> &'static str {
 /// What is left of a path of a registry crate, of a git checkout or of the standard library.
 fn foreign(path: &'static str) -> Option<&'static str> {
     let after = |marker: &str| path.find(marker).map(|at| &path[at + marker.len()..]);
-    if let Some(inside) = after("/registry/src/") {
-        return inside.split_once('/').map(|(_index, file)| file);
-    }
-    if let Some(inside) = path.strip_prefix("/rustc/") {
-        return inside.split_once('/').map(|(_commit, file)| file);
+    // These two are followed by one directory that is a mere number.
+    let numbered = after("/registry/src/").or_else(|| path.strip_prefix("/rustc/"));
+    if let Some(inside) = numbered {
+        return Some(inside.split_once('/').map_or("", |(_number, file)| file));
     }
     after("/git/checkouts/").or_else(|| after("/lib/rustlib/src/rust/"))
 }

@@ -32,6 +32,9 @@ use object::{LittleEndian, ReadRef as _};
 /// it never holds more than about half a MiB.
 const MAX_REMEMBERED_FRAMES: usize = 2048;
 
+/// The same for pcs, of which some may have no frame.
+const MAX_REMEMBERED_PCS: usize = 2048;
+
 static SYMBOLS: OnceCell<Symbols> = OnceCell::uninit();
 
 /// Makes the kernel's own ELF the source of all names. Only the headers are read now: nothing is
@@ -256,16 +259,21 @@ impl Symbolizer {
         if let Some(&(start, end)) = self.known.get(&pc) {
             return &self.frames[start..end];
         }
-        if self.frames.len() >= MAX_REMEMBERED_FRAMES {
+        let full = self.frames.len() >= MAX_REMEMBERED_FRAMES;
+        if full || self.known.len() >= MAX_REMEMBERED_PCS {
             self.known.clear();
             self.frames.clear();
         }
         let start = self.frames.len();
         let symbol = symbols.function_at(pc);
-        // A unit that cannot be read costs its lines, never the report.
-        if units
-            .frames_at(&symbols.dwarf, pc, &mut self.frames)
-            .is_err()
+        // Functions that the linker dropped are still in the DWARF, at addresses near 0: a call of
+        // null must not be taken for one of them. A unit that cannot be read costs its lines,
+        // never the report.
+        let is_code = symbols.code_at(pc, 1).is_some();
+        if is_code
+            && units
+                .frames_at(&symbols.dwarf, pc, &mut self.frames)
+                .is_err()
         {
             self.frames.truncate(start);
         }
@@ -297,4 +305,126 @@ fn settle(frames: &mut Vec<Frame>, start: usize, symbol: Option<Symbol>) {
     frames[start..]
         .iter_mut()
         .for_each(|frame| frame.entry = symbol.entry);
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use std::string::{String, ToString};
+
+    /// The symbols of this test program, which stands for the kernel.
+    pub(in crate::observe) fn own() -> &'static Symbols {
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        ONCE.call_once(|| {
+            let file = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+            init(file.leak()).unwrap();
+        });
+        Symbols::kernel().unwrap()
+    }
+
+    /// The first pc and the size of the function of this program whose path ends with `path`.
+    pub(in crate::observe) fn find(path: &str) -> (u64, u64) {
+        let symbols = own();
+        let is_it = |symbol: &&elf::Sym64<LittleEndian>| {
+            let name = symbols
+                .table
+                .symbol_name(LittleEndian, symbol)
+                .unwrap_or(b"");
+            let name = FunctionName(core::str::from_utf8(name).unwrap()).to_string();
+            symbol.st_type() == elf::STT_FUNC && name.ends_with(path)
+        };
+        let symbol = symbols.table.iter().find(is_it).unwrap();
+        (symbol.st_value(LittleEndian), symbol.st_size(LittleEndian))
+    }
+
+    const LANDMARK_LINE: u32 = line!() + 3;
+    #[inline(never)]
+    pub(in crate::observe) fn landmark(x: u64) -> u64 {
+        let here = core::hint::black_box(x);
+        buried(here) + core::hint::black_box(here)
+    }
+
+    #[inline(always)]
+    fn buried(x: u64) -> u64 {
+        deepest(core::hint::black_box(x)) / 3
+    }
+
+    #[inline(always)]
+    fn deepest(x: u64) -> u64 {
+        core::hint::black_box(x) * core::hint::black_box(x)
+    }
+
+    #[test]
+    fn names_files_and_lines() {
+        assert!(landmark(1) < 2);
+        let (entry, size) = find("symbols::tests::landmark");
+        let mut symbolizer = Symbolizer::new();
+        let mut lines = std::collections::BTreeSet::new();
+        let mut deepest_nest = 0;
+        for pc in entry..entry + size {
+            let frames = symbolizer.frames(pc);
+            let outermost = frames.last().unwrap();
+            assert!(!outermost.inlined);
+            assert!(frames[..frames.len() - 1].iter().all(|frame| frame.inlined));
+            let name = outermost.function.to_string();
+            assert!(
+                name.ends_with("observe::symbols::tests::landmark"),
+                "{name}"
+            );
+            assert!(frames.iter().all(|frame| frame.entry == entry));
+            lines.insert(outermost.line);
+            let file = outermost.file.unwrap().to_string();
+            assert!(
+                file.ends_with("src/observe/symbols.rs") && !file.starts_with('/'),
+                "{file}"
+            );
+            let names: std::vec::Vec<String> = frames
+                .iter()
+                .map(|frame| frame.function.to_string())
+                .collect();
+            if let Some(at) = names.iter().position(|name| name.contains("deepest")) {
+                assert!(names[at + 1].contains("buried"), "{names:?}");
+                deepest_nest = deepest_nest.max(names.len());
+            }
+        }
+        assert!(lines.contains(&LANDMARK_LINE), "{lines:?}");
+        assert!(
+            lines
+                .iter()
+                .all(|line| (LANDMARK_LINE - 2..LANDMARK_LINE + 3).contains(line))
+        );
+        assert!(deepest_nest >= 3);
+    }
+
+    #[test]
+    fn without_lines_there_are_names() {
+        let (entry, _) = find("symbols::tests::landmark");
+        let mut symbolizer = Symbolizer::without_lines();
+        let [frame] = symbolizer.frames(entry + 1) else {
+            panic!("one frame")
+        };
+        assert!(frame.function.to_string().ends_with("landmark") && frame.file.is_none());
+        assert_eq!(frame.entry, entry);
+        assert!(symbolizer.frames(1).is_empty());
+    }
+
+    #[test]
+    fn the_memory_of_a_symbolizer_is_bounded() {
+        let (entry, size) = find("symbols::tests::landmark");
+        let mut symbolizer = Symbolizer::new();
+        let pcs = (entry..entry + size).chain(0..MAX_REMEMBERED_PCS as u64);
+        for pc in pcs.chain(entry..entry + size) {
+            symbolizer.frames(pc);
+            assert!(symbolizer.frames.len() < MAX_REMEMBERED_FRAMES + 64);
+            assert!(symbolizer.known.len() <= MAX_REMEMBERED_PCS);
+        }
+    }
+
+    #[test]
+    fn a_cut_file_is_refused() {
+        let symbols = own();
+        for keep in [0, 3, 64, 4096, symbols.elf.len() / 2] {
+            assert!(Symbols::parse(&symbols.elf[..keep]).is_err());
+        }
+    }
 }
