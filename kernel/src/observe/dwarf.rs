@@ -10,8 +10,9 @@
 //! Refuses: an ELF whose units are missing in `.debug_aranges` (rustc always writes it). The
 //! symbol table still names the functions then.
 
+use super::name::FunctionName;
 use super::path::SourceFile;
-use super::symbols::{Frame, FunctionName};
+use super::symbols::Frame;
 use alloc::vec::Vec;
 use gimli::{
     AttributeValue, CompleteLineProgram, DebugInfoOffset, EndianSlice, EntriesRaw, Error,
@@ -62,10 +63,19 @@ struct Lines {
 /// The entry of a function, or of a call that was inlined, around the pc.
 #[derive(Clone, Copy, Default)]
 struct Scope {
-    name: Option<Slice>,
-    origin: Option<AttributeValue<Slice>>,
-    call_file: u64,
+    name: Name,
+    call_file: u32,
     call_line: u32,
+}
+
+/// Where an entry's name is. Small, as there is one for each inlined call on a small stack.
+#[derive(Clone, Copy, Default)]
+enum Name {
+    #[default]
+    Missing,
+    Here(&'static str),
+    /// In the entry at this offset of `.debug_info`.
+    At(usize),
 }
 
 /// The scopes around a pc, outermost first.
@@ -98,7 +108,7 @@ impl Units {
         let (mut file, mut line) = self.line_at(dwarf, unit, pc)?;
         for at in (0..scopes.len).rev() {
             let scope = scopes.list[at];
-            let name = self.name_of(dwarf, unit, scope)?;
+            let name = self.resolve(dwarf, scope.name)?;
             let function = FunctionName(name.unwrap_or("?"));
             frames.push(Frame {
                 function,
@@ -107,7 +117,7 @@ impl Units {
                 inlined: at > 0,
                 entry: 0,
             });
-            file = self.file(dwarf, unit, scope.call_file)?;
+            file = self.file(dwarf, unit, u64::from(scope.call_file))?;
             line = scope.call_line;
         }
         if scopes.len == 0 && file.is_some() {
@@ -159,29 +169,27 @@ impl Units {
         Err(Error::NoEntryAtGivenOffset(offset as u64))
     }
 
-    /// The name of `scope`, which is in `unit`; the linker's name if there is one.
-    fn name_of(
+    /// What `name` says, the linker's name if there is one.
+    fn resolve(
         &mut self,
         dwarf: &gimli::Dwarf<Slice>,
-        mut unit: usize,
-        mut scope: Scope,
+        mut name: Name,
     ) -> Result<Option<&'static str>> {
         for _ in 0..MAX_ORIGINS {
-            let offset = match (scope.name, scope.origin) {
-                (Some(name), _) => return Ok(text(name)),
-                (None, Some(AttributeValue::UnitRef(offset))) => offset,
-                (None, Some(AttributeValue::DebugInfoRef(offset))) => {
-                    unit = self.parse_around(dwarf, offset.0)?;
-                    UnitOffset(offset.0 - self.parsed[unit].start)
-                }
-                _ => return Ok(None),
+            let offset = match name {
+                Name::Missing => return Ok(None),
+                Name::Here(name) => return Ok(Some(name)),
+                Name::At(offset) => offset,
             };
-            let unit = &self.parsed[unit].unit;
-            let mut entries = unit.entries_raw(Some(offset))?;
+            let unit = self.parse_around(dwarf, offset)?;
+            let Parsed { start, unit, .. } = &self.parsed[unit];
+            let mut entries = unit.entries_raw(Some(UnitOffset(offset - start)))?;
             let Some(abbrev) = entries.read_abbreviation()? else {
                 return Ok(None);
             };
-            (scope, _) = read_scope(dwarf, unit, &mut entries, abbrev, None)?;
+            name = read_entry(dwarf, unit, &mut entries, abbrev)?
+                .scope(dwarf, unit)
+                .name;
         }
         Ok(None)
     }
@@ -302,99 +310,103 @@ fn scopes_at(dwarf: &gimli::Dwarf<Slice>, unit: &Unit<Slice>, pc: u64) -> Result
             entries.skip_attributes(abbrev.attributes())?;
             continue;
         }
-        let (scope, holds) = read_scope(dwarf, unit, &mut entries, abbrev, Some(pc))?;
-        if holds {
+        let entry = read_entry(dwarf, unit, &mut entries, abbrev)?;
+        if entry.holds(dwarf, unit, pc)? {
             function_depth = function_depth.min(depth);
-            scopes.push(scope);
+            scopes.push(entry.scope(dwarf, unit));
         }
     }
     Ok(scopes)
 }
 
-/// Reads one entry, and whether its code holds `pc`.
-fn read_scope(
+/// The attributes of an entry that matter here.
+#[derive(Default)]
+struct Entry {
+    low_pc: Option<u64>,
+    high_pc: Option<AttributeValue<Slice>>,
+    ranges: Option<AttributeValue<Slice>>,
+    name: Option<AttributeValue<Slice>>,
+    linkage_name: Option<AttributeValue<Slice>>,
+    origin: Option<AttributeValue<Slice>>,
+    call_file: u32,
+    call_line: u32,
+}
+
+fn read_entry(
     dwarf: &gimli::Dwarf<Slice>,
     unit: &Unit<Slice>,
     entries: &mut EntriesRaw<'_, Slice>,
     abbrev: &gimli::Abbreviation,
-    pc: Option<u64>,
-) -> Result<(Scope, bool)> {
-    let mut scope = Scope::default();
-    let (mut low, mut high, mut ranges) = (None, None, None);
-    let (mut name, mut linkage_name) = (None, None);
+) -> Result<Entry> {
+    let mut entry = Entry::default();
     for &spec in abbrev.attributes() {
         let attribute = entries.read_attribute(spec)?;
         let value = attribute.value();
         match attribute.name() {
-            gimli::DW_AT_low_pc => low = dwarf.attr_address(unit, value)?,
-            gimli::DW_AT_high_pc => high = Some(value),
-            gimli::DW_AT_ranges => ranges = Some(value),
-            gimli::DW_AT_name => name = Some(value),
-            gimli::DW_AT_linkage_name => linkage_name = Some(value),
+            gimli::DW_AT_low_pc => entry.low_pc = dwarf.attr_address(unit, value)?,
+            gimli::DW_AT_high_pc => entry.high_pc = Some(value),
+            gimli::DW_AT_ranges => entry.ranges = Some(value),
+            gimli::DW_AT_name => entry.name = Some(value),
+            gimli::DW_AT_linkage_name => entry.linkage_name = Some(value),
             gimli::DW_AT_abstract_origin | gimli::DW_AT_specification => {
-                scope.origin = Some(value);
+                entry.origin = Some(value);
             }
             gimli::DW_AT_call_file => {
                 if let AttributeValue::FileIndex(index) = value {
-                    scope.call_file = index;
+                    entry.call_file = index.try_into().unwrap_or(0);
                 }
             }
             gimli::DW_AT_call_line => {
-                scope.call_line = attribute.udata_value().unwrap_or(0).try_into().unwrap_or(0);
+                entry.call_line = attribute.udata_value().unwrap_or(0).try_into().unwrap_or(0);
             }
             _ => {}
         }
     }
-    let Some(pc) = pc else {
-        scope.name = string(dwarf, unit, linkage_name.or(name));
-        return Ok((scope, false));
-    };
-    let holds = match (ranges, low) {
-        (Some(ranges), _) => ranges_hold(dwarf, unit, ranges, pc)?,
-        (None, Some(low)) => pc >= low && pc < high_pc(dwarf, unit, low, high)?,
-        (None, None) => false,
-    };
-    if holds {
-        scope.name = string(dwarf, unit, linkage_name.or(name));
-    }
-    Ok((scope, holds))
+    Ok(entry)
 }
 
-fn string(
-    dwarf: &gimli::Dwarf<Slice>,
-    unit: &Unit<Slice>,
-    value: Option<AttributeValue<Slice>>,
-) -> Option<Slice> {
-    dwarf.attr_string(unit, value?).ok()
-}
-
-fn ranges_hold(
-    dwarf: &gimli::Dwarf<Slice>,
-    unit: &Unit<Slice>,
-    value: AttributeValue<Slice>,
-    pc: u64,
-) -> Result<bool> {
-    let Some(mut ranges) = dwarf.attr_ranges(unit, value)? else {
-        return Ok(false);
-    };
-    while let Some(range) = ranges.next()? {
-        if range.begin <= pc && pc < range.end {
-            return Ok(true);
+impl Entry {
+    fn scope(&self, dwarf: &gimli::Dwarf<Slice>, unit: &Unit<Slice>) -> Scope {
+        let written = self.linkage_name.or(self.name);
+        let written = written
+            .and_then(|value| dwarf.attr_string(unit, value).ok())
+            .and_then(text);
+        let name = match (written, self.origin) {
+            (Some(name), _) => Name::Here(name),
+            (None, Some(AttributeValue::DebugInfoRef(offset))) => Name::At(offset.0),
+            (None, Some(AttributeValue::UnitRef(offset))) => offset
+                .to_debug_info_offset(&unit.header)
+                .map_or(Name::Missing, |at| Name::At(at.0)),
+            _ => Name::Missing,
+        };
+        Scope {
+            name,
+            call_file: self.call_file,
+            call_line: self.call_line,
         }
     }
-    Ok(false)
-}
 
-/// `DW_AT_high_pc` is an address, or a length after `low`.
-fn high_pc(
-    dwarf: &gimli::Dwarf<Slice>,
-    unit: &Unit<Slice>,
-    low: u64,
-    high: Option<AttributeValue<Slice>>,
-) -> Result<u64> {
-    let Some(high) = high else { return Ok(low) };
-    Ok(match high.udata_value() {
-        Some(length) => low.wrapping_add(length),
-        None => dwarf.attr_address(unit, high)?.unwrap_or(low),
-    })
+    /// Whether its code holds `pc`.
+    fn holds(&self, dwarf: &gimli::Dwarf<Slice>, unit: &Unit<Slice>, pc: u64) -> Result<bool> {
+        let ranges = self
+            .ranges
+            .map_or(Ok(None), |ranges| dwarf.attr_ranges(unit, ranges))?;
+        if let Some(mut ranges) = ranges {
+            while let Some(range) = ranges.next()? {
+                if range.begin <= pc && pc < range.end {
+                    return Ok(true);
+                }
+            }
+            return Ok(false);
+        }
+        let (Some(low), Some(high)) = (self.low_pc, self.high_pc) else {
+            return Ok(false);
+        };
+        // The end is a length or an address, by its form.
+        let end = match high.udata_value() {
+            Some(length) => low.wrapping_add(length),
+            None => dwarf.attr_address(unit, high)?.unwrap_or(low),
+        };
+        Ok(low <= pc && pc < end)
+    }
 }

@@ -1,6 +1,17 @@
 //! What a running or dying kernel says about itself.
+//!
+//! | module | idea |
+//! | --- | --- |
+//! | [`symbols`], [`name`], [`path`] | from a pc to functions, files and lines, and how they are printed |
+//! | [`unwind`] | from registers to the calls of a stack |
+//! | [`visible`] | which of these a report shows |
+//! | [`traceback`] | stacks in Go's format |
+//! | [`report`] | the fixed words around them |
+//!
+//! Nothing in here knows the scheduler: values go in, text comes out.
 
 mod dwarf;
+pub mod name;
 pub mod path;
 pub mod report;
 pub mod symbols;

@@ -179,7 +179,9 @@ impl<'a> Traceback<'a> {
     }
 }
 
-/// Calls `each` for every line of the stack that is to be shown.
+/// Calls `each` for every line of the stack that is to be shown. Not inlined: the filter is most
+/// of a report's stack, and there are two walks.
+#[inline(never)]
 fn each_line(
     symbols: &mut Symbolizer,
     calls: Calls<'_>,

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! Invariants: every word is read at an aligned address in `[max(lo, sp), hi)`; each frame is
-//! above the one before, so the walk ends; at most [`MAX_FRAMES`] are given.
+//! above the one before, so the walk ends; at most `MAX_FRAMES` are given.
 //!
 //! An interrupt may come before the frame of its function is built or after it was torn down.
 //! [`Start::interrupted`] makes the first step look at the machine code for that, otherwise the
@@ -351,6 +351,57 @@ mod tests {
             pcs(&[Bp(2), Value(0x2000), Bp(0), Value(0x3000)], 0, 0).len(),
             3
         );
+    }
+
+    #[test]
+    fn an_interrupt_outside_of_a_frame_keeps_the_caller() {
+        use super::super::symbols::tests::{find, landmark, own};
+        assert!(landmark(1) < 2);
+        let (entry, size) = find("symbols::tests::landmark");
+        let code = own().code_at(entry, size as usize).unwrap();
+        let offset_of = |byte: u8| code.iter().position(|&at| at == byte).unwrap_or(0);
+        // [0] the callee's word, [1] its caller's bp, [2] return address, [3] the caller's frame
+        let mut stack = [0usize, 0, 0x2000, 0, 0x3000];
+        let base = stack.as_mut_ptr().expose_provenance();
+        stack[1] = base + 24;
+        let bounds = Bounds {
+            lo: base,
+            hi: base + 40,
+        };
+        let walk = |offset: usize, sp: usize, bp: usize| -> Vec<usize> {
+            let (sp, bp) = (base + 8 * sp, base + 8 * bp);
+            let start = Start {
+                pc: entry as usize + offset,
+                sp,
+                bp,
+                interrupted: true,
+            };
+            // SAFETY: `stack` holds all of `bounds` and outlives the walk.
+            let calls = unsafe { Calls::new(start, bounds, &[]) };
+            calls.skip(1).map(|call| call.pc).collect()
+        };
+        let both = [0x2000, 0x3000];
+        assert_eq!(walk(0, 2, 3), both, "before the frame is built");
+        if code[0] == super::PUSH_RBP {
+            assert_eq!(walk(1, 1, 3), both, "half built");
+            assert_eq!(walk(4, 0, 1), both, "built");
+        }
+        if let last @ 1.. = offset_of(super::RET) {
+            assert_eq!(walk(last, 2, 3), both, "torn down");
+        }
+        // A call of null: the return address is on top, and is believed if it is in code.
+        stack[2] = entry as usize + 5;
+        core::hint::black_box(&stack);
+        let start = Start {
+            pc: 0,
+            sp: base + 16,
+            bp: base + 24,
+            interrupted: true,
+        };
+        // SAFETY: as above.
+        let calls = unsafe { Calls::new(start, bounds, &[]) };
+        let pcs: Vec<usize> = calls.map(|call| call.pc).collect();
+        assert_eq!(pcs, [0, entry as usize + 5, 0x3000]);
     }
 
     #[test]

@@ -14,10 +14,11 @@
 //! - where a panic began in the middle of the frames shown, one line says `panic(...)`; at the
 //!   top it is hidden, as it is in Go, and so are `core`'s functions that raised it.
 //!
-//! Invariant: memory is constant, at most [`MAX_PENDING`] frames wait for their caller to be
+//! Invariant: memory is constant, at most `MAX_PENDING` frames wait for their caller to be
 //! known; more are hidden.
 
-use super::symbols::{Frame, FunctionName};
+use super::name::FunctionName;
+use super::symbols::Frame;
 use super::unwind::Call;
 use core::fmt::{self, Write};
 
