@@ -7,10 +7,10 @@
 //!
 //! | name | contract |
 //! | --- | --- |
-//! | [`switch`] | `Gobuf`, `gogo`, `mcall`, `systemstack`, the safe point: one file for both sides |
-//! | [`init_boot_cpu_early`], [`init_boot_cpu`] | the boot CPU: exceptions reported, then everything |
+//! | [`switch`] | `gogo`, `mcall`, `systemstack`, the safe point: one file for both sides |
+//! | [`init_boot_cpu_early`], [`init_boot_cpu`] | the boot CPU: exceptions first, then the rest |
 //! | [`nanotime`] | nanoseconds since boot, monotonic on and across CPUs |
-//! | [`cputicks`], [`ns_to_cputicks`] | the raw cycle counter, a few instructions, for slices and seeds |
+//! | [`cputicks`], [`ns_to_cputicks`] | the raw cycle counter, for slices and seeds |
 //! | [`set_deadline`] | arms *this* CPU's one-shot timer at an absolute nanotime |
 //! | [`irq`] | save, disable and restore interrupts of this CPU |
 //! | [`halt`] | waits for an interrupt; interrupts off before, on during, off after |
@@ -20,7 +20,8 @@
 //! | [`freeze_others`], [`frozen_frame`] | stop all other CPUs for good, and where each was |
 //! | [`set_handlers`] | the one way up: what the interrupts call |
 //! | [`phys_to_virt`] | physical memory as the kernel sees it |
-//! | [`console_write`], [`console_read`], [`enable_console_input`] | raw bytes of the serial console |
+//! | [`console_write`], [`console_read`] | raw bytes of the serial console |
+//! | [`enable_console_input`] | lets input interrupt the boot CPU |
 //! | [`describe`] | what was found, for the boot banner |
 //! | [`exceptions`] | the names of the CPU's exceptions |
 //! | [`exit`] | ends the image with a status |

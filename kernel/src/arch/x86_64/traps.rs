@@ -1,9 +1,9 @@
 //! Interrupt entry: the stubs, the frame they build, and where each vector goes.
 //!
-//! Every vector has an eight-instruction-wide slot in one table; all slots run into one common
-//! body that saves the interrupted code's registers, puts `gs:[g]` on the interrupt stacks' own
-//! G, calls [`dispatch`] and takes it all back. One body for all vectors, because an interrupt
-//! costs far more than the few registers a special one would spare.
+//! Every vector has a slot of 16 bytes in one table; all slots run into one common body that saves
+//! the interrupted code's registers, points `gs:[g]` at the interrupt stacks' own G, calls
+//! [`dispatch`] and takes it all back. One body for all vectors, because an interrupt costs far
+//! more than the few registers that a special one would spare.
 //!
 //! Invariants: handlers run with IF=0 on an IST stack; EOI is sent before the handler of an APIC
 //! interrupt is called; the x87 state and MXCSR are never touched here, so neither is saved.
@@ -256,7 +256,9 @@ global_asm!(
     ".rept 256",
     ".balign {slot}",
     // The vectors with an error code of the CPU's own (exceptions::has_error_code).
-    ".if (traps_vector == 8) || (traps_vector >= 10 && traps_vector <= 14) || (traps_vector == 17) || (traps_vector == 21) || (traps_vector == 29) || (traps_vector == 30)",
+    ".if (traps_vector == 8) || (traps_vector >= 10 && traps_vector <= 14) \
+        || (traps_vector == 17) || (traps_vector == 21) \
+        || (traps_vector == 29) || (traps_vector == 30)",
     ".else",
     "push 0",
     ".endif",
