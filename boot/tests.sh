@@ -18,14 +18,14 @@ passed=0 failed=0
 # run MODULE [QEMU options...]: boots; sets `end` to the exit record (or what happened instead)
 # and `text` to what the console said.
 run() {
-    local module=() status
-    [ -n "$1" ] && module=(-initrd "$1")
+    local initrd=() status
+    [ -n "$1" ] && initrd=(-initrd "$1")
     shift
     rm -f "$dir/record"
     timeout 60 qemu-system-x86_64 -machine q35 -cpu max -m 256M -display none -serial stdio \
         -no-reboot -device isa-debug-exit,iobase=0xf4,iosize=0x04 \
         -debugcon "file:$dir/record" -append "run=exit" \
-        -kernel "$boot" "${module[@]}" "$@" </dev/null >"$dir/console" 2>"$dir/errors"
+        -kernel "$boot" "${initrd[@]}" "$@" </dev/null >"$dir/console" 2>"$dir/errors"
     status=$?
     text=$(tr -d '\r\0' <"$dir/console")
     case $status in
@@ -88,7 +88,7 @@ loads=() text_header=
 for ((i = 0; i < phnum; i++)); do
     at=$((phoff + 56 * i))
     [ "$(number $at 4)" = 1 ] || continue
-    loads+=($at)
+    loads+=("$at")
     [ $(($(number $((at + 4)) 4) & 1)) = 1 ] && text_header=$at
 done
 if [ "${#loads[@]}" -lt 2 ] || [ -z "$text_header" ] || [ -z "$config" ]; then
@@ -147,13 +147,13 @@ headers() {
     refuses_patch "an impossible address" "no such addresses" $((first + 22)) 12
     refuses_patch "a segment that wraps around" "no such addresses" $((first + 44)) ff ff ff ff
     refuses_patch "a segment of 8 GiB" "" $((first + 44)) 02
-    refuses_patch "more in the file than in memory" "in memory" $((first + 40)) 01 00 00 00
+    refuses_patch "more in the file than in memory" "in the file but" $((first + 40)) 01 00 00 00
     refuses_patch "more than the machine has" "not enough memory" $((last + 43)) 40
     cp "$kernel" "$dir/patched"
     # p_offset and p_vaddr of the first segment, given to the second.
     dd if="$kernel" of="$dir/patched" bs=1 skip=$((first + 8)) seek=$((second + 8)) count=16 \
         conv=notrunc status=none
-    refuses "overlapping segments" "share a page" "$dir/patched"
+    refuses "overlapping segments" "shares a page" "$dir/patched"
 }
 
 # Offsets of the fields: `BootloaderConfig::serialize`.

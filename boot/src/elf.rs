@@ -15,7 +15,7 @@ use object::read::elf::{FileHeader, ProgramHeader};
 use bootloader_api::info::TlsTemplate;
 
 use crate::memory::PAGE_SIZE;
-use crate::refusal::KernelFault;
+use crate::refusal::{KernelFault, SegmentFault};
 use crate::sections::Sections;
 
 type Header = FileHeader64<LE>;
@@ -120,7 +120,8 @@ impl Kernel {
                 if segment.page_start() < other.page_end()
                     && other.page_start() < segment.page_end()
                 {
-                    return Err(KernelFault::SegmentsShareAPage(other.vaddr, segment.vaddr));
+                    let fault = SegmentFault::SharesAPage { other: other.vaddr };
+                    return Err(segment_fault(segment.vaddr, fault));
                 }
             }
         }
@@ -148,11 +149,10 @@ impl Kernel {
         } = tls;
         if file_size > mem_size {
             let (vaddr, len) = (start_addr, file_size);
-            return Err(KernelFault::SegmentSmallerThanFile {
+            return Err(segment_fault(
                 vaddr,
-                len,
-                mem_size,
-            });
+                SegmentFault::MoreInFile { len, mem_size },
+            ));
         }
         if file_size > 0
             && !self
@@ -210,20 +210,21 @@ fn parse_segment(
     // The ELF rule for loadable segments; 0 and 1 mean no alignment.
     let align = header.p_align(LE).max(1);
     if !align.is_power_of_two() || offset % align != vaddr % align {
-        return Err(KernelFault::SegmentMisaligned {
+        return Err(segment_fault(
             vaddr,
-            offset,
-            align,
-        });
+            SegmentFault::Misaligned { offset, align },
+        ));
     }
     if len > mem_size {
-        return Err(KernelFault::SegmentSmallerThanFile {
+        return Err(segment_fault(
             vaddr,
-            len,
-            mem_size,
-        });
+            SegmentFault::MoreInFile { len, mem_size },
+        ));
     }
-    check_addresses(vaddr, mem_size).ok_or(KernelFault::SegmentAddress { vaddr, mem_size })?;
+    check_addresses(vaddr, mem_size).ok_or(segment_fault(
+        vaddr,
+        SegmentFault::NoSuchAddresses { mem_size },
+    ))?;
     let flags = header.p_flags(LE);
     let segment = Segment {
         data: &file[offset as usize..(offset + len) as usize],
@@ -234,9 +235,13 @@ fn parse_segment(
         executable: flags.contains(elf::PF_X),
     };
     if segment.writable && segment.executable {
-        return Err(KernelFault::WritableAndExecutable(vaddr));
+        return Err(segment_fault(vaddr, SegmentFault::WritableAndExecutable));
     }
     Ok(segment)
+}
+
+fn segment_fault(vaddr: u64, fault: SegmentFault) -> KernelFault {
+    KernelFault::Segment { vaddr, fault }
 }
 
 /// That `len` bytes at `addr`, in whole pages, are in one half of the address space, without its

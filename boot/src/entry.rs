@@ -1,8 +1,8 @@
 //! From the loader's 32-bit entry to [`crate::boot_main`] in 64-bit mode.
 //!
 //! Owns the PVH note, the first page tables (4 GiB, physical = virtual, all rights: they last
-//! until [`crate::enter`]), the first GDT, and the boot stack with a guard page below it. Refuses a CPU without long mode or
-//! without the no-execute bit, in words, before it needs either.
+//! until [`crate::enter`]), the first GDT, and the boot stack with a guard page below it. Refuses a
+//! CPU without long mode or without the no-execute bit, in words, before it needs either.
 //!
 //! State given by PVH (Xen, `docs/misc/pvh.pandoc`): 32-bit protected mode, flat segments, paging
 //! off, interrupts off, `ebx` = physical address of `hvm_start_info`.
@@ -204,7 +204,7 @@ global_asm!(
     "boot_text_no_long_mode:",
     ".asciz \"gosched-boot: this CPU has no 64-bit mode, which the kernel needs\\n\"",
     "boot_text_no_nx:",
-    ".asciz \"gosched-boot: this CPU has no no-execute bit (NX), without which the kernel's data could be run\\n\"",
+    ".asciz \"gosched-boot: this CPU has no no-execute bit (NX), which the kernel needs\\n\"",
     "boot_text_exit:",
     ".asciz \"exit 2\\n\"",
     ".balign 8",

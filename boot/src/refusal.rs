@@ -42,28 +42,25 @@ pub(crate) enum KernelFault {
         end: u64,
         have: u64,
     },
-    SegmentSmallerThanFile {
+    Segment {
         vaddr: u64,
-        len: u64,
-        mem_size: u64,
+        fault: SegmentFault,
     },
-    SegmentAddress {
-        vaddr: u64,
-        mem_size: u64,
-    },
-    SegmentMisaligned {
-        vaddr: u64,
-        offset: u64,
-        align: u64,
-    },
-    SegmentsShareAPage(u64, u64),
     ManySegments,
     SectionNotInSegment(u64),
-    WritableAndExecutable(u64),
     EntryNotExecutable(u64),
     ManyTlsSegments,
     TlsNotLoaded(u64),
     NoConfig,
+}
+
+/// One of the segments to load is wrong.
+pub(crate) enum SegmentFault {
+    MoreInFile { len: u64, mem_size: u64 },
+    NoSuchAddresses { mem_size: u64 },
+    Misaligned { offset: u64, align: u64 },
+    SharesAPage { other: u64 },
+    WritableAndExecutable,
 }
 
 /// What the kernel's configuration asks for is not offered, or does not fit together.
@@ -208,46 +205,16 @@ impl fmt::Display for KernelFault {
                     "is cut short: its {what} ends at byte {end}, the file at {have}"
                 )
             }
-            Self::SegmentSmallerThanFile {
-                vaddr,
-                len,
-                mem_size,
-            } => write!(
-                f,
-                "has a segment at {vaddr:#x} with {len} bytes in the file, {mem_size} in memory"
-            ),
-            Self::SegmentAddress { vaddr, mem_size } => write!(
-                f,
-                "has a segment of {mem_size:#x} bytes at {vaddr:#x}: there are no such addresses"
-            ),
-            Self::SegmentMisaligned {
-                vaddr,
-                offset,
-                align,
-            } => write!(
-                f,
-                "has a segment at {vaddr:#x}, from byte {offset:#x}, which do not agree in \
-                 alignment {align:#x}"
-            ),
+            Self::Segment { vaddr, fault } => {
+                write!(f, "has a segment at {vaddr:#x} that {fault}")
+            }
             Self::SectionNotInSegment(addr) => {
                 write!(
                     f,
                     "is damaged: its section at {addr:#x} is not what a segment loads there"
                 )
             }
-            Self::SegmentsShareAPage(one, other) => {
-                write!(
-                    f,
-                    "has segments that share a page, at {one:#x} and {other:#x}"
-                )
-            }
             Self::ManySegments => write!(f, "has more than 32 segments to load"),
-            Self::WritableAndExecutable(vaddr) => {
-                write!(
-                    f,
-                    "has a segment that is writable and executable, at {vaddr:#x}"
-                )
-            }
             Self::EntryNotExecutable(entry) => {
                 write!(
                     f,
@@ -267,6 +234,28 @@ impl fmt::Display for KernelFault {
                     "has no section .bootloader-config (bootloader_api::entry_point!)"
                 )
             }
+        }
+    }
+}
+
+/// Follows "has a segment at ... that".
+impl fmt::Display for SegmentFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MoreInFile { len, mem_size } => {
+                write!(f, "has {len} bytes in the file but {mem_size} in memory")
+            }
+            Self::NoSuchAddresses { mem_size } => {
+                write!(f, "has {mem_size:#x} bytes: there are no such addresses")
+            }
+            Self::Misaligned { offset, align } => write!(
+                f,
+                "comes from byte {offset:#x}, which disagrees with its alignment {align:#x}"
+            ),
+            Self::SharesAPage { other } => {
+                write!(f, "shares a page with the segment at {other:#x}")
+            }
+            Self::WritableAndExecutable => write!(f, "is both writable and executable"),
         }
     }
 }

@@ -125,7 +125,8 @@ global_asm!(
     ".balign {stub_size}",
     ".globl boot_trap_stubs",
     "boot_trap_stubs:",
-    ".irp vector, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
+    ".irp vector, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,\
+     16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31",
     ".balign {stub_size}",
     ".ifeq ({with_error} >> \\vector) & 1",
     "push 0",
