@@ -29,16 +29,8 @@ pub(crate) fn boot_stage(space: &mut AddressSpace, memory: &mut Memory) -> Resul
         (text, data, Rights::ReadExecute),
         (data, image.end, Rights::ReadWrite),
     ] {
-        map_small(
-            space,
-            start,
-            Run {
-                start,
-                len: end - start,
-            },
-            rights,
-            memory,
-        )?;
+        let len = end - start;
+        map_small(space, start, Run { start, len }, rights, memory)?;
     }
     Ok(())
 }

@@ -50,13 +50,12 @@ pub(crate) struct Memory {
 impl Memory {
     pub(crate) fn new(handover: &Handover) -> Result<Self, MemoryFault> {
         let mut ram = RangeSet::new();
-        let (usable, other) = (true, false);
-        for entry in of_kind(&handover.memory_map, usable) {
+        for entry in ram_entries(&handover.memory_map) {
             // Only whole pages; an entry that has none is dropped by insert.
             let start = page_up(entry.start).unwrap_or(u64::MAX);
             ram.insert(Range::new(start, page_down(entry.end)))?;
         }
-        for entry in of_kind(&handover.memory_map, other) {
+        for entry in other_entries(&handover.memory_map) {
             ram.remove(page_range(entry.start, entry.end))?;
         }
         let mut free = ram.clone();
@@ -137,7 +136,7 @@ impl Memory {
         let used = used
             .iter()
             .map(|range| region(range, MemoryRegionKind::Bootloader));
-        let other = of_kind(map, false).map(|entry| MemoryRegion {
+        let other = other_entries(map).map(|entry| MemoryRegion {
             start: entry.start,
             end: entry.end,
             kind: MemoryRegionKind::UnknownBios(entry.kind),
@@ -166,11 +165,12 @@ pub(crate) fn boot_image() -> Range {
     Range::new(&raw const __boot_start as u64, &raw const __boot_end as u64)
 }
 
-fn of_kind(map: &MemoryMap, usable: bool) -> impl Iterator<Item = MapEntry> + '_ {
-    map.entries()
-        .iter()
-        .copied()
-        .filter(move |entry| (entry.kind == E820_RAM) == usable)
+fn ram_entries(map: &MemoryMap) -> impl Iterator<Item = &MapEntry> {
+    map.entries().iter().filter(|entry| entry.kind == E820_RAM)
+}
+
+fn other_entries(map: &MemoryMap) -> impl Iterator<Item = &MapEntry> {
+    map.entries().iter().filter(|entry| entry.kind != E820_RAM)
 }
 
 fn page_down(addr: u64) -> u64 {
