@@ -199,6 +199,15 @@ flips() {
     check "any bit of the headers (byte $at, bit $bit was the last)" $bad
 }
 
+# The arithmetic of memory ranges stands alone, and is compared with a model on the host.
+ranges() {
+    end="on the host" text=
+    rustc --edition 2024 --test -A dead_code -o "$dir/ranges" "${0%/*}/src/ranges.rs" \
+        >"$dir/console" 2>"$dir/errors" && "$dir/ranges" >"$dir/console" 2>&1
+    check "ranges agree with a bit set" $?
+}
+
+ranges
 machines
 files
 headers

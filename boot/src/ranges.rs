@@ -113,3 +113,56 @@ impl<const N: usize> RangeSet<N> {
         Ok(())
     }
 }
+
+/// Against the obvious model: one bit a number. The file stands alone, so `boot/tests.sh` runs
+/// this on the host with `rustc --test`.
+#[cfg(test)]
+mod tests {
+    use super::{Range, RangeSet};
+
+    const CAPACITY: usize = 4;
+
+    fn members(set: &RangeSet<CAPACITY>) -> u32 {
+        let mut bits = 0;
+        for range in set.iter() {
+            for number in range.start..range.end {
+                bits |= 1 << number;
+            }
+        }
+        bits
+    }
+
+    fn is_well_formed(set: &RangeSet<CAPACITY>) -> bool {
+        let (ranges, next) = (set.iter(), set.iter().skip(1));
+        set.iter().all(|range| range.start < range.end)
+            && ranges.zip(next).all(|(one, other)| one.end < other.start)
+    }
+
+    #[test]
+    fn agrees_with_a_bit_set() {
+        let mut set = RangeSet::<CAPACITY>::new();
+        let mut bits = 0u32;
+        let mut full = 0;
+        let mut random = 1u32;
+        for _ in 0..100_000 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let (start, len) = (u64::from(random >> 27 & 15), u64::from(random >> 20 & 7));
+            let range = Range::new(start, start + len);
+            let mask = ((1 << len) - 1) << start;
+            assert_eq!(set.overlaps(range), bits & mask != 0);
+            let inserts = random >> 16 & 1 == 0;
+            let done = if inserts {
+                set.insert(range)
+            } else {
+                set.remove(range)
+            };
+            match done {
+                Ok(()) => bits = if inserts { bits | mask } else { bits & !mask },
+                Err(_) => full += 1,
+            }
+            assert_eq!(members(&set), bits);
+            assert!(is_well_formed(&set));
+        }
+        assert!(full > 0, "the capacity was never reached");
+    }
+}
