@@ -1,38 +1,33 @@
 //! The global allocator.
 //!
 //! Three layers: each CPU's magazines of small blocks ([`super::magazine`]: no lock), slabs of one
-//! size class (`super::slab`: a lock for each class), and `linked_list_allocator` for slabs and for
-//! everything above 2 KiB (one lock), which grows by mapping frames at its upper end.
+//! size class ([`super::slab`]: a lock for each class), and `linked_list_allocator` for slabs and
+//! for everything above 2 KiB ([`super::spans`]: one lock).
 //!
 //! - Never in interrupt context: a handler that interrupts an allocation would see it half done.
 //!   Checked in debug builds.
 //! - Any goroutine and g0 may allocate, holding locks that rank below `Rank::Heap`.
 //! - Out of memory is a null pointer, as `GlobalAlloc` has it. A request that cannot be met is
 //!   refused before it eats what others could still use.
-//! - The heap never shrinks: what it mapped it keeps, for any later use by the heap.
+//! - When memory is short, what lies free elsewhere is reclaimed first ([`super::on_shortage`]).
 //! - After [`set_emergency`] everything comes from [`super::emergency`], without locks.
 //!
-//! Refused: giving large blocks back to the frame allocator (each would cost all CPUs a TLB
-//! shoot-down); growing by all that a large request needs under one hold of the lock (other CPUs
+//! Refused: giving each large block back to the frame allocator (each would cost all CPUs a TLB
+//! shoot-down; [`trim`] does it for all at once); growing by all that a large request needs under one hold of the lock (other CPUs
 //! would wait for some milliseconds with preemption off: it goes in steps of 1 MiB at most).
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use linked_list_allocator::Heap as HoleList;
 
-use super::frames::{self, Urgency};
 use super::magazine::Magazines;
 use super::slab::{CLASSES, Central, Chain, Class, SLAB_SIZE};
-use super::space::{self, MapError, Rights};
-use super::{EMERGENCY, FRAME_SIZE, HEAP, emergency};
+use super::space::{self, Unmapped};
+use super::spans::{self, MAX_BALLOONS, Spans};
+use super::{FRAME_SIZE, emergency};
 use crate::arch::MAX_CPUS;
 use crate::arch::switch::{cpu_index, getg, getm, preempt_off, preempt_on};
 use crate::base::lock::{Lock, Rank};
-
-/// The heap grows by as much as it has, but not less and not more than this at a time.
-const MIN_STEP: usize = 64 * 1024;
-const MAX_STEP: usize = 1024 * 1024;
 
 /// What a slab asks the heap for.
 const SLAB: Layout = match Layout::from_size_align(SLAB_SIZE, SLAB_SIZE) {
@@ -47,12 +42,6 @@ struct Heap {
     spans: Lock<Spans>,
 }
 
-/// The heap's memory: `HEAP..end` is mapped.
-struct Spans {
-    holes: HoleList,
-    end: usize,
-}
-
 #[cfg_attr(not(test), global_allocator)]
 static ALLOCATOR: Heap = Heap::new();
 
@@ -60,8 +49,6 @@ static ALLOCATOR: Heap = Heap::new();
 static DYING: AtomicBool = AtomicBool::new(false);
 
 /// Copies of counts that live under locks, for [`super::usage`]; written under those locks.
-static MAPPED: AtomicUsize = AtomicUsize::new(0);
-static SPANS_USED: AtomicUsize = AtomicUsize::new(0);
 static SLABS_FREE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 
 /// From now on memory comes from the emergency arena: no locks, nothing is freed. For the report of
@@ -70,9 +57,33 @@ pub fn set_emergency() {
     DYING.store(true, Ordering::Release);
 }
 
-/// Bytes of the heap, used or not.
-pub(super) fn mapped_bytes() -> usize {
-    MAPPED.load(Ordering::Relaxed)
+/// Unmaps what lies free in the heap, but for less than 64 KiB here and there. `flush` is called
+/// at most once, and returns when no CPU's TLB knows the pages that were unmapped before. Returns
+/// how many frames came free. Not in interrupts.
+pub fn trim(flush: impl FnOnce()) -> usize {
+    let mut unmapped = Unmapped::new(&space::kernel());
+    let mut taken = [const { 0..0 }; MAX_BALLOONS];
+    let mut len = 0;
+    let mut size = usize::MAX;
+    while len < MAX_BALLOONS {
+        // The lock is held for a search at a time, not for the unmapping.
+        let Some(hole) = ALLOCATOR.spans.lock().take_hole(&mut size, len) else {
+            break;
+        };
+        for page in hole.clone().step_by(FRAME_SIZE) {
+            unmapped.unmap(page);
+        }
+        taken[len] = hole;
+        len += 1;
+    }
+    if unmapped.count() > 0 {
+        flush();
+    }
+    let frames = unmapped.release();
+    for hole in &taken[..len] {
+        ALLOCATOR.spans.lock().add_balloon(hole.clone());
+    }
+    frames
 }
 
 /// Bytes that the program holds (each block as large as its size class).
@@ -82,14 +93,12 @@ pub(super) fn used_bytes() -> usize {
         .map(|bytes| bytes.load(Ordering::Relaxed))
         .sum();
     let cached: usize = ALLOCATOR.magazines.iter().map(Magazines::bytes).sum();
-    SPANS_USED
-        .load(Ordering::Relaxed)
-        .saturating_sub(free + cached)
+    spans::used_bytes().saturating_sub(free + cached)
 }
 
 // SAFETY: blocks are handed out once until they come back (each layer owns its free blocks and
 // takes them from the layer below), are as large and aligned as the layout asks (`Class::of`,
-// `HoleList`), and `alloc` and `dealloc` choose the layer by the layout alone, which is the same
+// `Spans`), and `alloc` and `dealloc` choose the layer by the layout alone, which is the same
 // for both.
 unsafe impl GlobalAlloc for Heap {
     #[inline]
@@ -165,14 +174,10 @@ impl Heap {
             centrals[i] = Lock::new(Rank::Heap, Central::new(Class::from_index(i)));
             i += 1;
         }
-        let spans = Spans {
-            holes: HoleList::empty(),
-            end: HEAP,
-        };
         Self {
             magazines: [const { Magazines::new() }; MAX_CPUS],
             centrals,
-            spans: Lock::new(Rank::Heap, spans),
+            spans: Lock::new(Rank::Heap, Spans::new()),
         }
     }
 
@@ -242,16 +247,20 @@ impl Heap {
             .checked_add(layout.align())?
             .checked_add(FRAME_SIZE)?;
         let mut grown = 0;
+        let mut reclaimed = false;
         // Each round maps at least a frame, so it ends: with a block or without memory.
         loop {
             let mut spans = self.spans.lock();
             if let Some(block) = spans.alloc(layout) {
                 return Some(block);
             }
-            match spans.grow(need.saturating_sub(grown).max(FRAME_SIZE)) {
-                0 => return None,
-                bytes => grown += bytes,
+            let bytes = spans.grow(need.saturating_sub(grown).max(FRAME_SIZE));
+            drop(spans);
+            grown += bytes;
+            if bytes == 0 && (reclaimed || !super::relieve(need)) {
+                return None;
             }
+            reclaimed |= bytes == 0;
         }
     }
 
@@ -259,59 +268,7 @@ impl Heap {
     /// `block` came from [`Heap::alloc_large`] with this layout and is not used any more.
     #[cold]
     unsafe fn free_large(&self, block: NonNull<u8>, layout: Layout) {
-        let mut spans = self.spans.lock();
-        // SAFETY: the caller's promise is what `deallocate` asks for.
-        unsafe { spans.holes.deallocate(block, layout) };
-        SPANS_USED.store(spans.holes.used(), Ordering::Relaxed);
-    }
-}
-
-impl Spans {
-    fn alloc(&mut self, layout: Layout) -> Option<NonNull<u8>> {
-        let block = self.holes.allocate_first_fit(layout).ok()?;
-        SPANS_USED.store(self.holes.used(), Ordering::Relaxed);
-        Some(block)
-    }
-
-    /// Maps more memory at the end, for a request that lacks `missing` bytes; returns how much,
-    /// which may be less. 0: there is not enough.
-    fn grow(&mut self, missing: usize) -> usize {
-        let available = frames::global().available() * FRAME_SIZE;
-        if missing > available || missing > EMERGENCY - self.end {
-            return 0;
-        }
-        let doubling = (self.end - HEAP).clamp(MIN_STEP, MAX_STEP);
-        let wanted = missing
-            .next_multiple_of(FRAME_SIZE)
-            .min(MAX_STEP)
-            .max(doubling);
-        let start = self.end;
-        while self.end - start < wanted && self.map_page() {
-            self.end += FRAME_SIZE;
-        }
-        let grown = self.end - start;
-        MAPPED.store(self.end - HEAP, Ordering::Relaxed);
-        if grown == 0 {
-            return 0;
-        }
-        if start == HEAP {
-            let bottom = ptr::with_exposed_provenance_mut(HEAP);
-            // SAFETY: HEAP..end has just been mapped, for this use, and stays.
-            self.holes = unsafe { HoleList::new(bottom, grown) };
-        } else {
-            // SAFETY: start..end has just been mapped, directly behind what the heap had.
-            unsafe { self.holes.extend(grown) };
-        }
-        grown
-    }
-
-    fn map_page(&self) -> bool {
-        let mapped = space::kernel().map_new(self.end, Rights::RW, Urgency::Ordinary);
-        assert!(
-            mapped != Err(MapError::AlreadyMapped),
-            "mem: {:#x} is not the heap's",
-            self.end
-        );
-        mapped.is_ok()
+        // SAFETY: the caller's promise.
+        unsafe { self.spans.lock().free(block, layout) };
     }
 }

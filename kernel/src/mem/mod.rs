@@ -6,7 +6,7 @@
 //! | [`space`] | the page tables | anywhere |
 //! | [`stack`] | goroutine stacks | `grow`, `shrink`: anywhere; the rest: not in interrupts |
 //! | [`sysstack`] | g0 and interrupt stacks | anywhere |
-//! | [`heap`] over [`slab`] and [`magazine`] | the global allocator | not in interrupts |
+//! | [`heap`] over [`magazine`], [`slab`], [`spans`] | the global allocator | not in interrupts |
 //! | [`emergency`] | the allocator of a dying kernel | anywhere |
 //!
 //! What must work while anything may be locked (a page fault that grows a stack) has no lock.
@@ -21,9 +21,11 @@ pub mod heap;
 mod magazine;
 mod slab;
 pub mod space;
+mod spans;
 pub mod stack;
 pub mod sysstack;
 
+use conquer_once::spin::OnceCell;
 use core::fmt;
 
 /// Bytes of a frame and of a page.
@@ -47,6 +49,31 @@ pub const BOOT: usize = 0xffff_e000_0000_0000;
 pub fn init(regions: &[(u64, u64)]) {
     frames::init(regions);
     space::init();
+}
+
+/// What to do when memory is short: see [`on_shortage`].
+static RELIEF: OnceCell<fn() -> usize> = OnceCell::uninit();
+
+/// Sets what is called when an allocation (heap or goroutine stack) would fail, before it does: it
+/// flushes all TLBs by way of [`reclaim`] and returns how many frames came free. Called in the
+/// context of the allocation, which may hold locks that rank below `Rank::Stacks`, with preemption
+/// off; interrupts are as they were there. Once, at boot.
+pub fn on_shortage(relief: fn() -> usize) {
+    assert!(
+        RELIEF.try_init_once(|| relief).is_ok(),
+        "mem: relief is set once"
+    );
+}
+
+/// Unmaps what lies free in stacks and heap, and frees the frames. `flush` returns when no CPU's
+/// TLB knows any page that was unmapped before it was called. Returns how many frames came free.
+pub fn reclaim(mut flush: impl FnMut()) -> usize {
+    stack::reclaim(stack::Reclaim::All, &mut flush) + heap::trim(flush)
+}
+
+/// Tries to make room for a request of `bytes`; whether it is worth trying again.
+fn relieve(bytes: usize) -> bool {
+    bytes < frames::global().total() * FRAME_SIZE && RELIEF.get().is_some_and(|relief| relief() > 0)
 }
 
 /// What an address is for, for the report of a fault.
@@ -116,7 +143,7 @@ pub fn usage() -> Usage {
         total: frames.total() * FRAME_SIZE,
         free: frames.free_count() * FRAME_SIZE,
         available: frames.available() * FRAME_SIZE,
-        heap_mapped: heap::mapped_bytes(),
+        heap_mapped: spans::mapped_bytes(),
         heap_used: heap::used_bytes(),
         stacks: stack::mapped_bytes(),
         system_stacks: sysstack::mapped_bytes(),

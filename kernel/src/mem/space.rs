@@ -74,6 +74,15 @@ pub struct Mapping {
     pub executable: bool,
 }
 
+/// Frames that were unmapped and may not be reused yet: some TLB may still know them. Linked
+/// through their first words, by physical address.
+#[must_use = "the frames are lost unless they are released after the TLB flush"]
+pub struct Unmapped {
+    first: Option<u64>,
+    count: usize,
+    tables: PageTables,
+}
+
 /// A set of page tables.
 #[derive(Clone, Copy)]
 pub(super) struct PageTables {
@@ -205,10 +214,6 @@ impl PageTables {
         core::ptr::with_exposed_provenance_mut(self.direct_map + pa as usize)
     }
 
-    pub(super) fn free_frame(&self, pa: u64) {
-        self.frames.free(pa);
-    }
-
     pub(super) fn unmap(&self, va: usize) -> Option<u64> {
         let (leaf, level) = self.leaf(va as u64)?;
         if level != 1 {
@@ -332,6 +337,54 @@ impl PageTables {
             }
         }
         None
+    }
+}
+
+impl Unmapped {
+    pub(super) fn new(tables: &PageTables) -> Self {
+        Self {
+            first: None,
+            count: 0,
+            tables: *tables,
+        }
+    }
+
+    /// How many frames there are.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Frees the frames, after the TLBs were flushed; returns how many.
+    pub fn release(mut self) -> usize {
+        while let Some(frame) = self.first {
+            // SAFETY: `unmap` wrote the word, and the frame is still ours alone.
+            let next = unsafe { self.tables.frame(frame).cast::<u64>().read() };
+            self.first = (next != 0).then_some(next);
+            self.tables.frames.free(frame);
+        }
+        self.count
+    }
+
+    /// Unmaps a page and keeps its frame; whether there was one.
+    pub(super) fn unmap(&mut self, va: usize) -> bool {
+        let Some(frame) = self.tables.unmap(va) else {
+            return false;
+        };
+        // SAFETY: the frame came out of the page tables into our hands. No frame is at address 0,
+        // which ends the list.
+        unsafe {
+            self.tables
+                .frame(frame)
+                .cast::<u64>()
+                .write(self.first.unwrap_or(0))
+        };
+        self.first = Some(frame);
+        self.count += 1;
+        true
+    }
+
+    pub(super) fn tables(&self) -> &PageTables {
+        &self.tables
     }
 }
 

@@ -44,7 +44,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::frames::Urgency;
-use super::space::{self, MapError, PageTables, Rights};
+use super::space::{self, MapError, PageTables, Rights, Unmapped};
 use super::{FRAME_SIZE, STACKS};
 use crate::arch::switch::Stack;
 use crate::base::lock::{Lock, Rank};
@@ -125,19 +125,16 @@ pub enum Reclaim {
     All,
 }
 
-/// Frames that were unmapped and may not be reused yet: some TLB may still know them. Linked
-/// through their first words, by physical address.
-#[must_use = "frames are lost unless they are released after the TLB flush"]
-pub struct Unmapped {
-    first: Option<u64>,
-    count: usize,
-    tables: PageTables,
-}
-
 /// A stack with at least `size` usable bytes, its first frame (the highest) mapped, the content
 /// undefined. `None`: no memory, or `size` above 16 GiB. O(1); not in interrupts.
 pub fn alloc(size: usize) -> Option<Stack> {
-    KERNEL_STACKS.alloc(&space::kernel(), size)
+    let order = order_of(size)?;
+    let tables = space::kernel();
+    let found = KERNEL_STACKS.alloc(&tables, order);
+    if found.is_none() && super::relieve(SLOT_SIZE) {
+        return KERNEL_STACKS.alloc(&tables, order);
+    }
+    found
 }
 
 /// Gives a stack back; nobody runs on it or looks at it any more. O(1); not in interrupts.
@@ -186,15 +183,7 @@ impl Stacks {
         }
     }
 
-    fn alloc(&self, tables: &PageTables, size: usize) -> Option<Stack> {
-        let slots = size
-            .checked_add(GUARD_SIZE)?
-            .div_ceil(SLOT_SIZE)
-            .checked_next_power_of_two()?;
-        let order = slots.trailing_zeros() as usize;
-        if order >= ORDERS {
-            return None;
-        }
+    fn alloc(&self, tables: &PageTables, order: usize) -> Option<Stack> {
         let (slot, kept) = self.find(tables, order)?;
         let stack = self.stack(slot, order);
         let first = stack.hi - FRAME_SIZE;
@@ -233,21 +222,13 @@ impl Stacks {
     }
 
     fn shrink(&self, tables: &PageTables, stack: Stack, keep_from: usize) -> Unmapped {
-        let mut unmapped = Unmapped {
-            first: None,
-            count: 0,
-            tables: *tables,
-        };
+        let mut unmapped = Unmapped::new(tables);
         self.unmap_below(stack, keep_from & !(FRAME_SIZE - 1), &mut unmapped);
         unmapped
     }
 
     fn reclaim(&self, tables: &PageTables, what: Reclaim, flush: impl FnOnce()) -> usize {
-        let mut unmapped = Unmapped {
-            first: None,
-            count: 0,
-            tables: *tables,
-        };
+        let mut unmapped = Unmapped::new(tables);
         // The stacks that were emptied, by order, linked like the lists.
         let mut emptied = [NONE; ORDERS];
         for (order, emptied) in emptied.iter_mut().enumerate() {
@@ -304,7 +285,7 @@ impl Stacks {
         while left > 0 && page > stack.lo {
             page -= FRAME_SIZE;
             if page >= keep_from {
-                left -= u32::from(unmapped.tables.translate(page).is_some());
+                left -= u32::from(unmapped.tables().translate(page).is_some());
             } else if self.unmap(page, unmapped) {
                 left -= 1;
                 grown.fetch_sub(1, Ordering::Relaxed);
@@ -313,12 +294,10 @@ impl Stacks {
     }
 
     fn unmap(&self, page: usize, unmapped: &mut Unmapped) -> bool {
-        let Some(frame) = unmapped.tables.unmap(page) else {
-            return false;
-        };
-        self.mapped_frames.fetch_sub(1, Ordering::Relaxed);
-        unmapped.push(frame);
-        true
+        let was_mapped = unmapped.unmap(page);
+        self.mapped_frames
+            .fetch_sub(usize::from(was_mapped), Ordering::Relaxed);
+        was_mapped
     }
 
     fn map(&self, tables: &PageTables, page: usize, urgency: Urgency) -> Result<(), MapError> {
@@ -394,35 +373,12 @@ impl Stacks {
     }
 }
 
-impl Unmapped {
-    /// How many frames there are.
-    pub fn count(&self) -> usize {
-        self.count
-    }
-
-    /// Frees the frames, after the TLBs were flushed; returns how many.
-    pub fn release(mut self) -> usize {
-        while let Some(frame) = self.first {
-            // SAFETY: `push` wrote the word, and the frame is still ours alone.
-            let next = unsafe { self.tables.frame(frame).cast::<u64>().read() };
-            self.first = (next != 0).then_some(next);
-            self.tables.free_frame(frame);
-        }
-        self.count
-    }
-
-    fn push(&mut self, frame: u64) {
-        // SAFETY: the frame came out of the page tables into our hands. No frame is at address 0,
-        // which ends the list.
-        unsafe {
-            self.tables
-                .frame(frame)
-                .cast::<u64>()
-                .write(self.first.unwrap_or(0))
-        };
-        self.first = Some(frame);
-        self.count += 1;
-    }
+/// The smallest stack with `size` usable bytes.
+fn order_of(size: usize) -> Option<usize> {
+    let bytes = size.checked_add(GUARD_SIZE)?;
+    let slots = bytes.div_ceil(SLOT_SIZE).checked_next_power_of_two()?;
+    let order = slots.trailing_zeros() as usize;
+    (order < ORDERS).then_some(order)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use super::super::fixture;
-use super::{DEFAULT_SIZE, GUARD_SIZE, GrowResult, Reclaim, SLOT_SIZE, Stack, Stacks};
+use super::{DEFAULT_SIZE, GUARD_SIZE, GrowResult, Reclaim, SLOT_SIZE, Stack, Stacks, order_of};
 use crate::mem::frames::{Frames, Urgency};
 use crate::mem::space::PageTables;
 use crate::mem::{FRAME_SIZE, STACKS};
@@ -29,7 +29,7 @@ impl World {
     }
 
     fn alloc(&self, size: usize) -> Option<Stack> {
-        self.stacks.alloc(&self.tables, size)
+        self.stacks.alloc(&self.tables, order_of(size)?)
     }
 
     fn grow(&self, addr: usize, stack: Stack) -> GrowResult {
