@@ -24,6 +24,40 @@ pub(super) const LARGEST: usize = 2048;
 /// Bytes of a slab, and its alignment.
 pub(super) const SLAB_SIZE: usize = 16 * 1024;
 
+/// Bytes of a block of each class.
+const SIZES: [u16; CLASSES] = {
+    let mut sizes = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        sizes[class] = if class < 8 {
+            (class as u16 + 1) * 16
+        } else {
+            let base = 128 << ((class - 8) / 4);
+            base + ((class as u16 - 8) % 4 + 1) * (base / 4)
+        };
+        class += 1;
+    }
+    sizes
+};
+
+/// Blocks of a batch: some 4 KiB, at least 4 and at most 64.
+const BATCHES: [u8; CLASSES] = {
+    let mut batches = [0; CLASSES];
+    let mut class = 0;
+    while class < CLASSES {
+        let blocks = 4096 / SIZES[class];
+        batches[class] = if blocks < 4 {
+            4
+        } else if blocks > 64 {
+            64
+        } else {
+            blocks as u8
+        };
+        class += 1;
+    }
+    batches
+};
+
 /// A size class: an index below [`CLASSES`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Class(u8);
@@ -93,30 +127,21 @@ impl Class {
         Self(index as u8)
     }
 
+    #[inline]
     pub(super) const fn index(self) -> usize {
         self.0 as usize
     }
 
     /// Bytes of a block.
+    #[inline]
     pub(super) const fn size(self) -> usize {
-        let class = self.0 as usize;
-        if class < 8 {
-            return (class + 1) * 16;
-        }
-        let base = 128 << ((class - 8) / 4);
-        base + ((class - 8) % 4 + 1) * (base / 4)
+        SIZES[self.index()] as usize
     }
 
-    /// Blocks that move between a CPU's cache and the slabs at a time: some 4 KiB, at least 4.
+    /// Blocks that move between a CPU's cache and the slabs at a time.
+    #[inline]
     pub(super) const fn batch(self) -> u32 {
-        let blocks = 4096 / self.size() as u32;
-        if blocks < 4 {
-            4
-        } else if blocks > 64 {
-            64
-        } else {
-            blocks
-        }
+        BATCHES[self.index()] as u32
     }
 
     /// Where the first block lies in a slab: behind the header, aligned as all blocks are.
@@ -138,6 +163,7 @@ impl Chain {
         }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> u32 {
         self.len
     }
