@@ -12,8 +12,8 @@
 //! ones go 64 bytes a round, or by `rep movsb` and `rep stosb` from the length on at which the
 //! processor is faster that way ([`init`]).
 //!
-//! Refused: `rep movsb` for all (its start costs some 30 cycles, and QEMU's translator steps through
-//! it byte by byte); AVX (its state would have to be kept at every interrupt).
+//! Refused: `rep movsb` for all (its start costs some 30 cycles, and QEMU's translator steps
+//! through it byte by byte); AVX (its state would have to be kept at every interrupt).
 
 use core::arch::naked_asm;
 use core::sync::atomic::{AtomicUsize, Ordering};

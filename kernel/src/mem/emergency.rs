@@ -2,9 +2,9 @@
 //!
 //! The report of a fatal error symbolizes its stacks, which allocates, while the heap may be locked
 //! by a CPU that was stopped for good. So from [`super::heap::set_emergency`] on memory comes from
-//! here: an upper end that moves up by atomic additions, over pages mapped as they are reached, with
-//! frames from the reserve. Nothing is freed; growing the newest block grows in place, which is what
-//! a `Vec` or `String` being filled does.
+//! here: an upper end that moves up by atomic additions, over pages mapped as they are reached,
+//! with frames from the reserve. Nothing is freed; growing the newest block grows in place, which
+//! is what a `Vec` or `String` being filled does.
 
 use core::alloc::Layout;
 use core::ptr;

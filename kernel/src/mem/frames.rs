@@ -6,7 +6,7 @@
 //! # How
 //!
 //! Frames have *indices*: the usable regions laid end to end, so holes in the memory map cost
-//! nothing. A frame that was never used comes from a bump index (so [`Frames::init`] touches no
+//! nothing. A frame that was never used comes from a bump index (so `Frames::init` touches no
 //! frame); one that was freed comes from a Treiber stack whose links are a side table with one
 //! `AtomicU32` for each index, cut from the largest region. The head of the stack is one word,
 //! `tag:32 | index:32`; each change of it counts the tag up, so that a pop that slept while its
@@ -16,7 +16,8 @@
 //! # Invariants
 //!
 //! - `free` ≤ frames on the stack + frames never used: a frame is pushed before `free` counts it,
-//!   and `free` is counted down before a frame is looked for. So whoever counted one down finds one.
+//!   and `free` is counted down before a frame is looked for. So whoever counted one down finds
+//! one.
 //! - `links[i] == TAKEN` exactly while frame `i` belongs to somebody: freeing twice is caught.
 //! - The last frames are kept back: ordinary requests fail first, then page faults of stacks, and
 //!   what remains is for the report of a dying kernel ([`Urgency`]).
@@ -115,7 +116,7 @@ pub fn alloc_urgent(urgency: Urgency) -> Option<u64> {
 /// Gives a frame back. Any context.
 ///
 /// # Panics
-/// When the frame is not one that [`alloc`] gave out.
+/// When the frame is not one that [`alloc()`] gave out.
 pub fn free(pa: u64) {
     FRAMES.free(pa);
 }

@@ -1,8 +1,8 @@
 //! The global allocator.
 //!
-//! Three layers: each CPU's magazines of small blocks ([`super::magazine`]: no lock), slabs of one
-//! size class ([`super::slab`]: a lock for each class), and `linked_list_allocator` for slabs and
-//! for everything above 2 KiB ([`super::spans`]: one lock).
+//! Three layers: each CPU's magazines of small blocks (`super::magazine`: no lock), slabs of one
+//! size class (`super::slab`: a lock for each class), and `linked_list_allocator` for slabs and
+//! for everything above 2 KiB (`super::spans`: one lock).
 //!
 //! - Never in interrupt context: a handler that interrupts an allocation would see it half done.
 //!   Checked in debug builds.
@@ -13,8 +13,9 @@
 //! - After [`set_emergency`] everything comes from [`super::emergency`], without locks.
 //!
 //! Refused: giving each large block back to the frame allocator (each would cost all CPUs a TLB
-//! shoot-down; [`trim`] does it for all at once); growing by all that a large request needs under one hold of the lock (other CPUs
-//! would wait for some milliseconds with preemption off: it goes in steps of 1 MiB at most).
+//! shoot-down; [`trim`] does it for all at once); growing by all that a large request needs under
+//! one hold of the lock (other CPUs would wait for some milliseconds with preemption off: it goes
+//! in steps of 1 MiB at most).
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{self, NonNull};

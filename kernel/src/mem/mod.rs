@@ -6,7 +6,7 @@
 //! | [`space`] | the page tables | anywhere |
 //! | [`stack`] | goroutine stacks | `grow`, `shrink`: anywhere; the rest: not in interrupts |
 //! | [`sysstack`] | g0 and interrupt stacks | anywhere |
-//! | [`heap`] over [`magazine`], [`slab`], [`spans`] | the global allocator | not in interrupts |
+//! | [`heap`] over `magazine`, `slab`, `spans` | the global allocator | not in interrupts |
 //! | [`emergency`] | the allocator of a dying kernel | anywhere |
 //!
 //! What must work while anything may be locked (a page fault that grows a stack) has no lock.

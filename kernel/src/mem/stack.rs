@@ -19,13 +19,13 @@
 //! # Free stacks
 //!
 //! Stacks of 1, 2, 4, … slots have free lists of their own, three each, by what is still mapped:
-//! *grown* (more than the first frame), *warm* (the first frame), *cold* (nothing). [`alloc`] looks
-//! in that order: a grown stack costs no fault and needs no TLB work, so in a steady state nothing
-//! is unmapped at all. [`reclaim`] gives the frames back, many stacks for one TLB flush: now and
-//! then those of grown stacks, and when memory is short those of warm ones too. Then the G at the
-//! top is gone with its frame: a G may be kept only while its stack is not free.
+//! *grown* (more than the first frame), *warm* (the first frame), *cold* (nothing). [`alloc()`]
+//! looks in that order: a grown stack costs no fault and needs no TLB work, so in a steady state
+//! nothing is unmapped at all. [`reclaim`] gives the frames back, many stacks for one TLB flush:
+//! now and then those of grown stacks, and when memory is short those of warm ones too. Then the G
+//! at the top is gone with its frame: a G may be kept only while its stack is not free.
 //!
-//! The lists are linked through a side table with a [`Record`] for each slot, mapped as the slots
+//! The lists are linked through a side table with a `Record` for each slot, mapped as the slots
 //! are first used, and not through the stacks, which may have no memory left. One lock, held for a
 //! few instructions; above it each P caches dead Gs with their stacks.
 //!
@@ -94,7 +94,7 @@ struct Lists {
 /// A range of addresses with stacks in it.
 struct Stacks {
     base: usize,
-    /// Address of the side table, one [`Record`] for each slot.
+    /// Address of the side table, one `Record` for each slot.
     records: usize,
     lists: Lock<Lists>,
     mapped_frames: AtomicUsize,
