@@ -86,8 +86,8 @@ pub(super) fn become_m(cpu: usize) {
     let result: isize;
     // SAFETY: nothing on the host uses GS; the head is never freed.
     unsafe {
-        asm!("syscall", inlateout("rax") SYS_ARCH_PRCTL => result, in("rdi") ARCH_SET_GS, in("rsi") m,
-            out("rcx") _, out("r11") _, options(nostack));
+        asm!("syscall", inlateout("rax") SYS_ARCH_PRCTL => result, in("rdi") ARCH_SET_GS,
+            in("rsi") m, out("rcx") _, out("r11") _, options(nostack));
     }
     assert_eq!(result, 0);
 }

@@ -35,7 +35,8 @@ fn nothing_asked_is_the_default() {
 #[test]
 fn every_key_is_read() {
     let line = "gomaxprocs=3 sched=global preempt=coop slice_us=100 seed=18446744073709551615 \
-                chaos=100 schedtrace=1000 scheddetail=1 traceback=system run=\"stats; exit\" args=a";
+                chaos=100 schedtrace=1000 scheddetail=1 traceback=system \
+                run=\"stats; exit\" args=a";
     let want = Options {
         gomaxprocs: Some(3),
         sched: SchedModel::Global,
