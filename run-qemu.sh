@@ -19,7 +19,7 @@ readonly RTC_BASE=2024-01-01 # the date at boot under --icount and --replay
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly root
-tmp='' qemu_pid='' filter_pid='' timer_pid='' tty_state=''
+tmp='' qemu_pid='' filter_pid='' tty_state=''
 
 say() { printf 'run-qemu.sh: %s\n' "$*" >&2; }
 die() { # STATUS TEXT...: one line, and the end
@@ -363,7 +363,6 @@ check_kvm() {
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
     trap '' INT TERM HUP
-    if [[ -n $timer_pid ]]; then kill "$timer_pid" 2>/dev/null || true; fi
     if [[ -n $qemu_pid ]] && kill -0 "$qemu_pid" 2>/dev/null; then
         printf '{"execute":"quit"}\n' >&3
         local tries=0
@@ -386,7 +385,7 @@ start_qemu() {
         tty_state=$(stty -g)
         input=/dev/stdin
     fi
-    mkfifo "$tmp/monitor.in" "$tmp/monitor.out"
+    mkfifo "$tmp/monitor.in" "$tmp/monitor.out" "$tmp/alive"
     # Opened for both directions, an end that is not there yet does not block.
     exec 3<>"$tmp/monitor.in" 4<>"$tmp/monitor.out"
     printf '{"execute":"qmp_capabilities"}\n' >&3
@@ -394,32 +393,32 @@ start_qemu() {
         say "$QEMU$(printf ' %q' "${qemu_args[@]}")"
     fi
     if [[ -t 1 ]]; then
-        "$QEMU" "${qemu_args[@]}" <"$input" 3>&- 4>&- &
+        "$QEMU" "${qemu_args[@]}" <"$input" 3>&- 4>&- 5>"$tmp/alive" &
         qemu_pid=$!
     else
         exec {console}> >(trap '' INT TERM HUP && exec stdbuf -o0 tr -d '\r' 3>&- 4>&-)
         filter_pid=$!
-        "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- &
+        "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- 5>"$tmp/alive" &
         qemu_pid=$!
         exec {console}>&-
     fi
+    exec 5<"$tmp/alive"
 }
 
 # Waits for QEMU's end or the time limit. Sets qemu_status, or exits with EXIT_TIMEOUT.
+#
+# QEMU holds the only writing end of a FIFO and never writes: reading it ends when QEMU does.
+# `wait -n` for QEMU or a `sleep` was tried, but bash 5.2 can miss a child that ends just before it.
 await_qemu() {
-    local ended=''
-    if ((time_limit_s > 0)); then
-        sleep "$time_limit_s" 3>&- 4>&- &
-        timer_pid=$!
-    fi
-    qemu_status=0
-    # shellcheck disable=SC2086 # no timer, no word
-    wait -n -p ended "$qemu_pid" $timer_pid || qemu_status=$?
-    if [[ -n $timer_pid && $ended == "$timer_pid" ]]; then
-        timer_pid=''
+    local limit=() read_status=0
+    ((time_limit_s == 0)) || limit=(-t "$time_limit_s")
+    read -r "${limit[@]}" -u 5 || read_status=$?
+    if ((read_status > 128)); then
         show_registers
         die "$EXIT_TIMEOUT" "the time limit of $time_limit_s s is over; the machine was stopped"
     fi
+    qemu_status=0
+    wait "$qemu_pid" || qemu_status=$?
     qemu_pid=''
 }
 

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# No function of a linked image touches memory below its stack pointer.
+#
+# The images' own code is compiled with no-redzone, but core and alloc come prebuilt, with a red
+# zone. Interrupts do not hurt it (every vector has a stack of its own, and asynchronous preemption
+# leaves 128 bytes free); this check keeps those two from being the only protection, and assembly
+# honest. What is linked in with good reason stands in red-zone.allow.
+#
+# Found: an access at a negative offset from rsp; an access through rbp further down than pushes
+# and subtractions have moved rsp since rbp was set. Not found: an address that is computed first.
+# `lea` touches nothing.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+readonly allow=.ci/red-zone.allow
+
+executables() { # CARGO ARGS...: builds and prints the paths of the images
+    cargo "$@" --quiet --package gosched --message-format=json-render-diagnostics |
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
+}
+
+# Prints FUNCTION, a tab, and the instruction, for each access below rsp.
+accesses() { # IMAGE
+    objdump --disassemble --demangle --no-show-raw-insn "$1" | awk '
+        function hex(digits,   i, n) {
+            for (i = 1; i <= length(digits); i++)
+                n = n * 16 + index("0123456789abcdef", substr(digits, i, 1)) - 1
+            return n
+        }
+        # The number in the first match of pattern, or 0.
+        function offset(text, pattern) {
+            if (!match(text, pattern)) return 0
+            text = substr(text, RSTART + 3)
+            sub(/[^0-9a-f].*/, "", text)
+            return hex(text)
+        }
+        function flush(   i) {
+            for (i = 1; i <= deep; i++)
+                if (framed && lowest[i] > depth) print name "\t" line[i]
+            deep = 0
+        }
+        /^[0-9a-f]+ <.*>:$/ {
+            flush()
+            name = $0; sub(/^[0-9a-f]+ </, "", name); sub(/>:$/, "", name)
+            framed = 0; depth = 0
+            next
+        }
+        NF < 2 { next }
+        {
+            text = $0; sub(/^[^:]*:[ \t]*/, "", text); sub(/[ \t]*[#<].*/, "", text)
+            split(text, word)
+        }
+        word[1] ~ /^(lea|nop)/ { next }
+        text ~ /-0x[0-9a-f]+\(%rsp/ { print name "\t" text }
+        text ~ /^mov +%rsp,%rbp$/ { framed = 1; depth = 0 }
+        framed && word[1] ~ /^push/ { depth += 8 }
+        framed && text ~ /^sub +\$0x[0-9a-f]+,%rsp$/ { depth += offset(text, "[$]0x") }
+        # Aligned or variable: as deep as it likes.
+        framed && text ~ /^(and|sub) .*,%rsp$/ && text !~ /^sub +\$0x/ { depth += 2 ^ 30 }
+        text ~ /-0x[0-9a-f]+\(%rbp/ {
+            lowest[++deep] = offset(text, "-0x[0-9a-f]+[(]%rbp"); line[deep] = text
+        }
+        END { flush() }'
+}
+
+images=$(executables build; executables build --release; executables test --no-run
+    executables bench --no-run)
+found=0 count=0
+while IFS= read -r image; do
+    count=$((count + 1))
+    # The allow list holds one pattern of a function name a line; the reasons are comments.
+    if list=$(accesses "$image" | sort -u | grep -vEf <(grep -vE '^(#|$)' "$allow")); then
+        printf '%s\n%s\n' "$image:" "$list"
+        found=1
+    fi
+done <<<"$images"
+if ((count == 0)); then
+    echo "red-zone.sh: cargo named no image" >&2
+    exit 1
+fi
+printf '%d images looked through\n' "$count"
+exit "$found"

@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# The shell scripts pass shellcheck.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Installs what the checks need besides stable Rust.
+set -euo pipefail
+
+packages=()
+command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
+command -v objdump >/dev/null || packages+=(binutils)
+command -v shellcheck >/dev/null || packages+=(shellcheck)
+command -v cc >/dev/null || packages+=(gcc libc6-dev)
+if ((${#packages[@]} > 0)); then
+    as_root=()
+    ((EUID == 0)) || as_root=(sudo -n)
+    "${as_root[@]}" apt-get update --quiet
+    "${as_root[@]}" apt-get install --yes --quiet --no-install-recommends "${packages[@]}"
+fi
+
+cargo fmt --version || rustup component add rustfmt
+cargo clippy --version || rustup component add clippy
