@@ -109,6 +109,17 @@ ended 125 'triple fault' 'names a triple fault'
 boot hangs --timeout 1 --smp 2
 ended 124 'CPU#1' 'shows all registers at the time limit'
 
+# On a terminal the guest gets what is typed, and Ctrl-C ends it.
+boot_on_terminal() {
+    status=0
+    { sleep 1 && printf 'typed' && sleep 1 && printf '\003'; } |
+        GUEST=$dir/echoes PATH="$dir:$PATH" script --quiet --return --command ./run-qemu.sh \
+            /dev/null >"$dir/out" 2>"$dir/err" || status=$?
+}
+boot_on_terminal
+result 'is a console on a terminal' grep -q typed "$dir/out"
+result 'ends by Ctrl-C on a terminal' test "$status" = 130
+
 boot_and_signal() {
     GUEST=$dir/hangs PATH="$dir:$PATH" ./run-qemu.sh </dev/null >"$dir/out" 2>"$dir/err" &
     local script=$!
