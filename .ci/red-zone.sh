@@ -10,13 +10,9 @@
 # and subtractions have moved rsp since rbp was set. Not found: an address that is computed first.
 # `lea` touches nothing.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly allow=.ci/red-zone.allow
-
-executables() { # CARGO ARGS...: builds and prints the paths of the images
-    cargo "$@" --quiet --package gosched --message-format=json-render-diagnostics |
-        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
-}
 
 # Prints FUNCTION, a tab, and the instruction, for each access below rsp.
 accesses() { # IMAGE
@@ -62,8 +58,12 @@ accesses() { # IMAGE
         END { flush() }'
 }
 
-images=$(executables build; executables build --release; executables test --no-run
-    executables bench --no-run)
+images=$(
+    .ci/executables.sh build --package gosched
+    .ci/executables.sh build --package gosched --release
+    .ci/executables.sh test --package gosched --no-run
+    .ci/executables.sh bench --package gosched --no-run
+)
 found=0 count=0
 while IFS= read -r image; do
     count=$((count + 1))
