@@ -6,7 +6,13 @@ fn main() {
     let script = root.join("linker.ld");
     println!("cargo:rerun-if-changed={}", script.display());
     for kind in ["bins", "tests", "benches", "examples"] {
-        for arg in ["-nostartfiles", "-nostdlib", "-static", "-no-pie", "-Wl,--build-id=none"] {
+        for arg in [
+            "-nostartfiles",
+            "-nostdlib",
+            "-static",
+            "-no-pie",
+            "-Wl,--build-id=none",
+        ] {
             println!("cargo:rustc-link-arg-{kind}={arg}");
         }
         println!("cargo:rustc-link-arg-{kind}=-Wl,-T,{}", script.display());

@@ -1,1 +1,43 @@
+//! gosched: goroutines with Go's GMP scheduler on bare x86-64 CPUs.
+//!
+//! There is no operating system: a program that uses this crate *is* the image that boots. The way
+//! in is `README.md`; the design of the scheduler stands in [`sched`].
+//!
+//! Modules, lowest first; each imports only from its own folder and those above it:
+//! `primitive`, `arch`, `base`, `mem`, `sched`, then `sync`, `chan`, `time`, then `observe`, `shell`,
+//! `testing`. `start` puts them together.
+
 #![no_std]
+
+#[cfg(test)]
+extern crate std;
+
+extern crate alloc;
+
+pub mod arch;
+pub mod base;
+pub mod chan;
+mod go;
+pub mod mem;
+pub mod observe;
+mod primitive;
+pub mod runtime;
+pub mod sched;
+pub mod shell;
+#[cfg(not(any(test, loom)))]
+pub mod start;
+pub mod sync;
+pub mod testing;
+pub mod time;
+
+#[doc(hidden)]
+pub use base::console::print as __print;
+pub use go::go;
+pub use gosched_macros::{bench, main, test};
+pub use testing::Bencher;
+
+#[cfg(not(any(test, loom)))]
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    sched::fatal::panic(info)
+}

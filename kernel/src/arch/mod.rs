@@ -17,6 +17,7 @@
 //! | [`pause`] | the polite body of every wait loop |
 //! | [`num_cpu`], [`start_cpu`] | CPUs that are usable, and starting one of the others |
 //! | [`send_ipi`] | wake, preempt, flush TLB, on one CPU |
+//! | [`flush_tlb`] | forgets all translations of this CPU |
 //! | [`freeze_others`], [`frozen_frame`] | stop all other CPUs for good, and where each was |
 //! | [`set_handlers`] | the one way up: what the interrupts call |
 //! | [`phys_to_virt`] | physical memory as the kernel sees it |
@@ -41,7 +42,7 @@ use host as imp;
 pub use imp::{
     BootFacts, CpuName, CpuStacks, Description, Handlers, Ipi, MAX_CPUS, Refusal, Source,
     StartError, TrapFrame, choose_trampoline, console_read, console_write, cputicks, describe,
-    enable_console_input, exceptions, exit, freeze_others, frozen_frame, halt, init_boot_cpu,
+    enable_console_input, exceptions, exit, flush_tlb, freeze_others, frozen_frame, halt, init_boot_cpu,
     init_boot_cpu_early, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi,
     set_deadline, set_handlers, start_cpu,
 };

@@ -41,6 +41,7 @@
 //! interrupt stack: the mistake that Go's `preempt.go` warns of.
 
 use core::arch::{asm, naked_asm};
+use core::cell::Cell;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -59,23 +60,30 @@ pub struct Stack {
 #[repr(C)]
 pub struct Gobuf {
     /// Stack pointer.
-    pub sp: usize,
+    pub sp: Cell<usize>,
     /// Program counter.
-    pub pc: usize,
+    pub pc: Cell<usize>,
     /// The G this belongs to.
-    pub g: *mut GHead,
+    pub g: Cell<*mut GHead>,
     /// Argument of a first run.
-    pub ctxt: usize,
+    pub ctxt: Cell<usize>,
     /// Entry function of a first run.
-    pub ret: usize,
+    pub ret: Cell<usize>,
     /// Frame pointer, for tracebacks.
-    pub bp: usize,
+    pub bp: Cell<usize>,
 }
 
 impl Gobuf {
     /// A Gobuf that leads nowhere.
     pub const fn new() -> Self {
-        Self { sp: 0, pc: 0, g: core::ptr::null_mut(), ctxt: 0, ret: 0, bp: 0 }
+        Self {
+            sp: Cell::new(0),
+            pc: Cell::new(0),
+            g: Cell::new(core::ptr::null_mut()),
+            ctxt: Cell::new(0),
+            ret: Cell::new(0),
+            bp: Cell::new(0),
+        }
     }
 }
 
@@ -83,7 +91,7 @@ impl Gobuf {
 #[repr(C)]
 pub struct GHead {
     /// The whole stack. Constant for the life of a goroutine.
-    pub stack: Stack,
+    pub stack: Cell<Stack>,
     /// Compared with rsp at each safe point: `stack.lo + STACK_GUARD`, or [`STACK_PREEMPT`] to ask
     /// for preemption. Written by anyone; a lost poison is mended by the next request.
     pub stackguard0: AtomicUsize,
@@ -97,25 +105,42 @@ pub struct GHead {
 #[repr(C)]
 pub struct MHead {
     /// This very address, so that `gs:[this]` gives the M in one instruction.
-    pub this: *mut MHead,
+    pub this: Cell<*mut MHead>,
     /// The G whose stack rsp is on.
-    pub g: *mut GHead,
+    pub g: Cell<*mut GHead>,
     /// The scheduler's own stack on this CPU.
-    pub g0: *mut GHead,
+    pub g0: Cell<*mut GHead>,
     /// Stands for all interrupt stacks of this CPU. Its stackguard0 is 0, so no safe point inside
     /// an interrupt takes the slow path.
-    pub gsignal: *mut GHead,
+    pub gsignal: Cell<*mut GHead>,
     /// The goroutine that this M runs, or null.
     pub curg: AtomicPtr<GHead>,
     /// Preemption is off while this is not 0 (Go: `m.locks`). Changed by single instructions, so
     /// that no preemption, and so no change of CPU, falls between finding the M and counting.
     pub locks: AtomicU32,
     /// Which CPU this is: 0 is the boot CPU, the others in the order in which they started.
-    pub cpu: u32,
+    pub cpu: Cell<u32>,
     /// Bit r is set while a lock of rank r is held (`base::lock`).
     pub held_ranks: AtomicU32,
     /// The M has begun to die: no lock is waited for any more, memory comes from the reserve.
     pub dying: AtomicU32,
+}
+
+impl MHead {
+    /// The head of an M that was not set up yet.
+    pub const fn new() -> Self {
+        Self {
+            this: Cell::new(core::ptr::null_mut()),
+            g: Cell::new(core::ptr::null_mut()),
+            g0: Cell::new(core::ptr::null_mut()),
+            gsignal: Cell::new(core::ptr::null_mut()),
+            curg: AtomicPtr::new(core::ptr::null_mut()),
+            locks: AtomicU32::new(0),
+            cpu: Cell::new(0),
+            held_ranks: AtomicU32::new(0),
+            dying: AtomicU32::new(0),
+        }
+    }
 }
 
 /// What stackguard0 holds to ask for preemption: above every stack (Go: `stackPreempt`, -1314).
@@ -223,7 +248,7 @@ pub fn preempt_depth() -> u32 {
 /// The caller is on g0 and owns the G that `buf` belongs to; its status is running.
 #[unsafe(naked)]
 #[unsafe(link_section = ".text.switch")]
-pub unsafe extern "C" fn gogo(buf: *mut Gobuf) -> ! {
+pub unsafe extern "C" fn gogo(buf: &Gobuf) -> ! {
     naked_asm!(
         // rdi = buf
         "mov rax, [rdi + {g}]",

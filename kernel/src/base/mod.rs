@@ -1,5 +1,10 @@
-//! What everything above stands on: the lock, atomic references, the console, the options.
+//! What everything above stands on: the lock, atomic references, counters, the console, the command
+//! line, and the functions that the compiler expects of a libc.
 
 pub mod aref;
 pub mod console;
+pub mod counter;
+#[cfg(not(any(test, loom)))]
+pub mod intrinsics;
 pub mod lock;
+pub mod options;

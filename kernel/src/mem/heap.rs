@@ -161,7 +161,7 @@ fn assert_not_in_interrupt() {
         // The caller may be moved to another M in between, but not in an interrupt; and outside,
         // no M's gsignal is the running G.
         // SAFETY: Ms are never freed, and gsignal never changes.
-        let in_interrupt = ptr::eq(getg(), unsafe { (*getm()).gsignal });
+        let in_interrupt = ptr::eq(getg(), unsafe { (*getm()).gsignal.get() });
         assert!(!in_interrupt, "mem: the heap was used in an interrupt");
     }
 }

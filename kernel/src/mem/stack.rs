@@ -149,6 +149,19 @@ pub fn grow(addr: usize, stack: Stack) -> GrowResult {
     KERNEL_STACKS.grow(&space::kernel(), addr, stack)
 }
 
+/// The whole stack whose upper end was cut off for the G that lives there.
+pub fn whole(cut: Stack) -> Stack {
+    Stack {
+        lo: cut.lo,
+        hi: cut.hi.next_multiple_of(SLOT_SIZE),
+    }
+}
+
+/// Whether `stack` has more than its first page. A hint while its goroutine runs.
+pub fn has_grown(stack: Stack) -> bool {
+    KERNEL_STACKS.has_grown(stack)
+}
+
 /// Unmaps the pages of `stack` wholly below `keep_from`; the first stays in any case. The caller
 /// sees to it that the goroutine does not run until all CPUs that it ran on have flushed these
 /// pages from their TLBs, then calls [`Unmapped::release`]. No lock: any context.
@@ -219,6 +232,11 @@ impl Stacks {
             Err(MapError::AlreadyMapped) => GrowResult::Mapped,
             Err(MapError::NoMemory) => GrowResult::NoMemory,
         }
+    }
+
+    fn has_grown(&self, stack: Stack) -> bool {
+        let (slot, _) = self.slot(stack);
+        self.record(slot).grown.load(Ordering::Relaxed) > 0
     }
 
     fn shrink(&self, tables: &PageTables, stack: Stack, keep_from: usize) -> Unmapped {

@@ -13,7 +13,9 @@
 mod dwarf;
 pub mod name;
 pub mod path;
+pub mod dump;
 pub mod report;
+pub mod schedtrace;
 pub mod symbols;
 pub mod traceback;
 pub mod unwind;

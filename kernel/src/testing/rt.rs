@@ -2,9 +2,22 @@
 //!
 //! The rest of `testing/` knows goroutines, the clock and the console only by these names.
 
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
+use core::time::Duration;
+
+use crate::arch;
+use crate::observe::dump;
+use crate::sched::SCHED;
+use crate::sched::g::Status;
+use crate::sched::newproc::{self, Attributes};
+use crate::sched::{fatal, lockedm};
+use crate::start;
+use crate::sync::{Mutex, WaitGroup};
+use crate::time;
 
 /// What became of a test's goroutine.
 #[derive(Debug)]
@@ -17,9 +30,17 @@ pub(super) enum Outcome {
     TimedOut,
 }
 
+/// The panic of the test that runs.
+static PANIC: Mutex<Option<String>> = Mutex::new(None);
+/// Number of the newest goroutine when the test began.
+static FIRST_GOID: AtomicU64 = AtomicU64::new(0);
+
+/// How often is looked whether a test that has said nothing has ended by `goexit`.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
 /// The value of `args` on the kernel command line.
 pub(super) fn args() -> String {
-    String::new()
+    start::options().args.clone().unwrap_or_default()
 }
 
 /// Runs `f` in a new goroutine called `name` and waits for its end, at most `timeout_ns`.
@@ -28,25 +49,74 @@ pub(super) fn run_test_goroutine(
     name: &'static str,
     timeout_ns: u64,
 ) -> Outcome {
-    let _ = (name, timeout_ns);
-    f();
-    Outcome::Ok
+    *PANIC.lock() = None;
+    let returned = WaitGroup::new();
+    returned.add(1);
+    let done = returned.clone();
+    let test = move || {
+        f();
+        done.done();
+    };
+    let attributes =
+        Attributes { name: Some(name), panic_hook: Some(note_panic), ..Attributes::default() };
+    let goid = match newproc::newproc(test, attributes) {
+        Ok(goid) => goid,
+        Err(_) => return Outcome::Panicked("no memory for the test's goroutine".to_string()),
+    };
+    FIRST_GOID.store(goid, Ordering::Relaxed);
+    let deadline_ns = arch::nanotime().saturating_add(timeout_ns);
+    while !returned.wait_timeout(LOOK_EVERY) && is_alive(goid) {
+        if arch::nanotime() >= deadline_ns {
+            println(format_args!("{}", dump::stack_text(true)));
+            return Outcome::TimedOut;
+        }
+    }
+    match PANIC.lock().take() {
+        Some(text) => Outcome::Panicked(text),
+        None => Outcome::Ok,
+    }
+}
+
+/// The test's goroutine panicked; it ends after this.
+fn note_panic(text: &dyn fmt::Display) {
+    lockedm::unlock_os_thread();
+    *PANIC.lock() = Some(text.to_string());
+}
+
+fn is_alive(goid: u64) -> bool {
+    let mut alive = false;
+    SCHED.for_each_g(|gp| alive |= gp.goid.load(Ordering::Relaxed) == goid);
+    alive
 }
 
 /// The goroutines that were created since the last [`run_test_goroutine`] began and are still
 /// alive, each as `ID "name" [wait reason]`.
 pub(super) fn leaked() -> Vec<String> {
-    Vec::new()
+    let first = FIRST_GOID.load(Ordering::Relaxed);
+    let mut left = Vec::new();
+    SCHED.for_each_g(|gp| {
+        let goid = gp.goid.load(Ordering::Relaxed);
+        if goid < first || gp.system.load(Ordering::Relaxed) {
+            return;
+        }
+        let doing = match gp.status() {
+            Status::Waiting => gp.waitreason().text(),
+            Status::Running => "running",
+            _ => "runnable",
+        };
+        left.push(format!("{goid} [{doing}]"));
+    });
+    left
 }
 
 /// Nanoseconds since boot.
 pub(super) fn nanotime() -> u64 {
-    crate::arch::nanotime()
+    arch::nanotime()
 }
 
 /// Puts the calling goroutine to sleep.
 pub(super) fn sleep_ns(duration_ns: u64) {
-    let _ = duration_ns;
+    time::sleep(Duration::from_nanos(duration_ns));
 }
 
 /// One or more whole lines on the console.
@@ -56,5 +126,5 @@ pub(super) fn println(text: fmt::Arguments<'_>) {
 
 /// Ends the image.
 pub(super) fn exit(status: u8) -> ! {
-    crate::arch::exit(status)
+    fatal::exit(status)
 }

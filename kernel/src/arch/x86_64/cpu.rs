@@ -116,6 +116,12 @@ pub fn pause() {
     core::hint::spin_loop();
 }
 
+/// Forgets all translations of this CPU: a write of CR3 (Intel SDM vol. 3A, 4.10.4.1). The kernel
+/// uses no global pages.
+pub fn flush_tlb() {
+    x86_64::instructions::tlb::flush_all();
+}
+
 /// Waits for an interrupt. Interrupts are off at the call, on while waiting, off at the return;
 /// at least one interrupt was handled then.
 ///

@@ -164,7 +164,7 @@ pub unsafe fn start_cpu(
         return Err(StartError::NotStartable { cpu: index });
     }
     // SAFETY: a valid MHead that nobody else uses yet (caller).
-    let m_cpu = unsafe { (*m).cpu };
+    let m_cpu = unsafe { (*m).cpu.get() };
     assert!(
         m_cpu as usize == index,
         "an M carries the index of the CPU that it runs on"

@@ -1,0 +1,6 @@
+//! The concurrent prime sieve.
+#![no_std]
+#![no_main]
+
+#[gosched::main]
+fn main() {}

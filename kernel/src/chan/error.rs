@@ -1,0 +1,169 @@
+//! The errors of channels: crossbeam-channel's, with its texts.
+
+use core::fmt;
+
+/// A send failed: disconnected. Holds the value.
+#[derive(PartialEq, Eq, Clone, Copy)]
+pub struct SendError<T>(pub T);
+
+/// A send that does not wait failed. Holds the value.
+#[derive(PartialEq, Eq, Clone, Copy)]
+pub enum TrySendError<T> {
+    /// There was no room, or nobody received.
+    Full(T),
+    /// Nobody ever will.
+    Disconnected(T),
+}
+
+/// A send with a time limit failed. Holds the value.
+#[derive(PartialEq, Eq, Clone, Copy)]
+pub enum SendTimeoutError<T> {
+    /// The time was up.
+    Timeout(T),
+    /// Nobody will receive.
+    Disconnected(T),
+}
+
+/// A receive failed: empty and disconnected.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct RecvError;
+
+/// A receive that does not wait failed.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub enum TryRecvError {
+    /// There was nothing.
+    Empty,
+    /// There never will be.
+    Disconnected,
+}
+
+/// A receive with a time limit failed.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub enum RecvTimeoutError {
+    /// The time was up.
+    Timeout,
+    /// Nobody will send.
+    Disconnected,
+}
+
+/// The channel was closed already (Go: `close of closed channel`).
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct CloseError;
+
+impl<T> SendError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
+impl<T> TrySendError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Full(v) | Self::Disconnected(v) => v,
+        }
+    }
+
+    /// Whether there was no room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full(_))
+    }
+
+    /// Whether the channel is disconnected.
+    pub fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Disconnected(_))
+    }
+}
+
+impl<T> SendTimeoutError<T> {
+    /// The value that was not sent.
+    pub fn into_inner(self) -> T {
+        match self {
+            Self::Timeout(v) | Self::Disconnected(v) => v,
+        }
+    }
+
+    /// Whether the time was up.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout(_))
+    }
+
+    /// Whether the channel is disconnected.
+    pub fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Disconnected(_))
+    }
+}
+
+impl TryRecvError {
+    /// Whether there was nothing.
+    pub fn is_empty(&self) -> bool {
+        matches!(self, Self::Empty)
+    }
+
+    /// Whether the channel is disconnected.
+    pub fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Disconnected)
+    }
+}
+
+impl RecvTimeoutError {
+    /// Whether the time was up.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::Timeout)
+    }
+
+    /// Whether the channel is disconnected.
+    pub fn is_disconnected(&self) -> bool {
+        matches!(self, Self::Disconnected)
+    }
+}
+
+macro_rules! texts {
+    ($ty:ident $(<$t:ident>)?: $($value:pat => $text:literal),+) => {
+        impl$(<$t>)? fmt::Display for $ty$(<$t>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $($value => $text),+ })
+            }
+        }
+    };
+}
+
+texts!(SendError<T>: _ => "sending on a disconnected channel");
+texts!(TrySendError<T>: Self::Full(_) => "sending on a full channel",
+    Self::Disconnected(_) => "sending on a disconnected channel");
+texts!(SendTimeoutError<T>: Self::Timeout(_) => "timed out waiting on send operation",
+    Self::Disconnected(_) => "sending on a disconnected channel");
+texts!(RecvError: _ => "receiving on an empty and disconnected channel");
+texts!(TryRecvError: Self::Empty => "receiving on an empty channel",
+    Self::Disconnected => "receiving on an empty and disconnected channel");
+texts!(RecvTimeoutError: Self::Timeout => "timed out waiting on receive operation",
+    Self::Disconnected => "channel is empty and disconnected");
+texts!(CloseError: _ => "close of closed channel");
+
+// A value need not be Debug for its error to be unwrapped.
+impl<T> fmt::Debug for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendError(..)")
+    }
+}
+
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_full() { "Full(..)" } else { "Disconnected(..)" })
+    }
+}
+
+impl<T> fmt::Debug for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_timeout() { "Timeout(..)" } else { "Disconnected(..)" })
+    }
+}
+
+impl<T> core::error::Error for SendError<T> {}
+impl<T> core::error::Error for TrySendError<T> {}
+impl<T> core::error::Error for SendTimeoutError<T> {}
+impl core::error::Error for RecvError {}
+impl core::error::Error for TryRecvError {}
+impl core::error::Error for RecvTimeoutError {}
+impl core::error::Error for CloseError {}

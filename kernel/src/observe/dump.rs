@@ -1,0 +1,356 @@
+//! The report of an end, and dumps of goroutines: who is printed, from where, in which order.
+//!
+//! Frozen CPUs stand where the NMI met them, so a goroutine that ran there is unwound from its
+//! interrupted registers: a fatal report shows all stacks, those of running goroutines included
+//! (Go: `stack unavailable`). A dump of a living system claims parked goroutines one by one by their
+//! scan bit and says of running ones that they run.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use crate::arch::switch::{self, in_switch};
+use crate::arch::{self, TrapFrame, exceptions};
+use crate::base::console::Raw;
+use crate::mem::{self, FRAME_SIZE, stack, sysstack};
+use crate::observe::report::{self, GoroutineHeader, Machine, Recovered, Registers};
+use crate::observe::symbols::Symbolizer;
+use crate::observe::traceback::{CreatedBy, Level, Stack, Traceback};
+use crate::observe::unwind::{Bounds, Start};
+use crate::sched::SCHED;
+use crate::sched::fatal::{self, Cause};
+use crate::sched::g::{G, SCAN, Status, getg};
+use crate::sched::m::{M, getm};
+
+static LEVEL: AtomicU8 = AtomicU8::new(Level::Single as u8);
+
+/// Sets how much reports show.
+pub fn set_level(level: Level) {
+    LEVEL.store(level as u8, Ordering::Relaxed);
+}
+
+fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        0 => Level::None,
+        1 => Level::Single,
+        2 => Level::All,
+        _ => Level::System,
+    }
+}
+
+/// The report of an end (`fatal::Reporter`): all other CPUs stand still, memory is the reserve.
+pub fn report(cause: &Cause<'_>, failed: Option<&'static G>) {
+    // The console cannot fail.
+    let _ = write_report(&mut Raw, cause, failed);
+}
+
+fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
+    heading(out, cause, failed)?;
+    let symbols = match cause {
+        Cause::OutOfMemory { .. } => Symbolizer::without_lines(),
+        _ => Symbolizer::new(),
+    };
+    let frame = cause_frame(cause);
+    let all = match cause {
+        Cause::Deadlock(_) => level() >= Level::Single,
+        _ => level() >= Level::All,
+    };
+    let mut traceback = Traceback::new(out, level(), symbols);
+    if shows_system_stack(cause) && level() >= Level::Single {
+        system_stack(&mut traceback, frame)?;
+    }
+    if let Some(gp) = failed.filter(|_| level() >= Level::Single) {
+        traceback.out().write_str("\n")?;
+        let start = match frame {
+            Some(frame) if frame.saved_g == gp.as_head() => interrupted(frame),
+            _ => parked(gp),
+        };
+        goroutine(&mut traceback, gp, Some(start), overflow_floor(cause))?;
+    }
+    if all {
+        for gp in all_goroutines() {
+            if failed.is_some_and(|failed| core::ptr::eq(failed, gp)) {
+                continue;
+            }
+            traceback.out().write_str("\n")?;
+            goroutine(&mut traceback, gp, start_of_frozen(gp), 0)?;
+        }
+    }
+    if let Some(frame) = frame {
+        traceback.out().write_str("\n")?;
+        registers(frame).print(traceback.out())?;
+    }
+    writeln!(
+        traceback.out(),
+        "\ngosched: m={} cpus={} seed={}",
+        getm().id(),
+        arch::num_cpu(),
+        SCHED.seed.load(Ordering::Relaxed)
+    )
+}
+
+fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
+    match cause {
+        Cause::Panic(text) => report::panic(out, text, Recovered::No, false),
+        Cause::Fatal(text) | Cause::Throw(text) | Cause::Deadlock(text) => {
+            report::fatal_error(out, text)
+        }
+        Cause::StackOverflow { sp, .. } => {
+            let bounds = failed.unwrap_or_else(getg).head.stack.get();
+            writeln!(
+                out,
+                "runtime: goroutine stack exceeds {}-byte limit",
+                bounds.hi - bounds.lo
+            )?;
+            writeln!(out, "runtime: sp={sp:#x} stack=[{:#x}, {:#x}]", bounds.lo, bounds.hi)?;
+            report::fatal_error(out, &"stack overflow")
+        }
+        Cause::Exception { frame, addr } => {
+            report::fatal_error(out, &"unexpected exception")?;
+            writeln!(out, "[{}]", exceptions::Summary(frame))?;
+            if frame.vector == exceptions::PAGE_FAULT && sysstack::is_guard(*addr) {
+                out.write_str("[the address is the guard below a system stack: it overflowed]\n")?;
+            }
+            Ok(())
+        }
+        Cause::OutOfMemory { size } => {
+            writeln!(out, "runtime: cannot allocate {size} bytes\n{}", mem::usage())?;
+            report::fatal_error(out, &"out of memory")
+        }
+    }
+}
+
+fn cause_frame<'a>(cause: &'a Cause<'_>) -> Option<&'a TrapFrame> {
+    match cause {
+        Cause::Exception { frame, .. } => Some(frame),
+        Cause::StackOverflow { frame, .. } => *frame,
+        _ => None,
+    }
+}
+
+/// Below this a stack that overflowed is not mapped.
+fn overflow_floor(cause: &Cause<'_>) -> usize {
+    match cause {
+        Cause::StackOverflow { sp, frame: Some(frame) } => {
+            ((*sp).max(frame.cr2 as usize) / FRAME_SIZE + 1) * FRAME_SIZE
+        }
+        _ => 0,
+    }
+}
+
+/// Whether the failure is the scheduler's own, or happened in it.
+fn shows_system_stack(cause: &Cause<'_>) -> bool {
+    let in_scheduler = cause_frame(cause).is_some_and(|frame| {
+        // SAFETY: the interrupted G of a frame is a G.
+        fatal::is_system(unsafe { G::of(frame.saved_g) })
+    });
+    in_scheduler || matches!(cause, Cause::Throw(_)) || level() >= Level::System
+}
+
+/// The stack of g0 or of an interrupt, up to here or to where the exception was raised.
+fn system_stack(traceback: &mut Traceback<'_>, frame: Option<&TrapFrame>) -> fmt::Result {
+    let start = frame.map_or_else(here, interrupted);
+    let bounds = match stack_around(start.sp) {
+        Some(bounds) => bounds,
+        None => return Ok(()),
+    };
+    traceback.out().write_str("\n")?;
+    // SAFETY: system stacks are mapped whole, and nothing runs on this one above us.
+    unsafe { traceback.runtime_stack(&Stack { start, bounds, stop_at: &[] }) }
+}
+
+/// The mapped stretch that an address of a system stack lies in.
+fn stack_around(sp: usize) -> Option<Bounds> {
+    if mem::region_of(sp) != mem::Region::SystemStacks {
+        return None;
+    }
+    let mut hi = sp & !(FRAME_SIZE - 1);
+    while mem::space::translate(hi).is_some() {
+        hi += FRAME_SIZE;
+    }
+    Some(Bounds { lo: sp, hi })
+}
+
+/// Where this function is called from.
+#[inline(never)]
+fn here() -> Start {
+    let (pc, sp, bp): (usize, usize, usize);
+    // SAFETY: only reads registers.
+    unsafe {
+        core::arch::asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp",
+            out(reg) pc, out(reg) sp, out(reg) bp, options(nomem, nostack, preserves_flags));
+    }
+    Start { pc, sp, bp, interrupted: false }
+}
+
+fn interrupted(frame: &TrapFrame) -> Start {
+    Start {
+        pc: frame.rip as usize,
+        sp: frame.rsp as usize,
+        bp: frame.rbp as usize,
+        interrupted: true,
+    }
+}
+
+/// Where a goroutine continues that gave up its CPU, or whose M is on g0 for it.
+fn parked(gp: &G) -> Start {
+    let buf = gp.gobuf();
+    Start { pc: buf.pc.get(), sp: buf.sp.get(), bp: buf.bp.get(), interrupted: false }
+}
+
+/// Where a goroutine stands while all CPUs are frozen; None if that cannot be told.
+fn start_of_frozen(gp: &'static G) -> Option<Start> {
+    if gp.status() != Status::Running {
+        return Some(parked(gp));
+    }
+    let m = gp.m.load(Ordering::Relaxed)?;
+    let frame = arch::frozen_frame(m.id())?;
+    if in_switch(frame.rip as usize) {
+        return None;
+    }
+    Some(if frame.saved_g == gp.as_head() { interrupted(frame) } else { parked(gp) })
+}
+
+/// All goroutines of the program (at level system: the runtime's too), by number.
+fn all_goroutines() -> Vec<&'static G> {
+    let mut all = Vec::new();
+    SCHED.for_each_g(|gp| {
+        if !gp.system.load(Ordering::Relaxed) || level() >= Level::System {
+            all.push(gp);
+        }
+    });
+    all.sort_unstable_by_key(|gp| gp.goid.load(Ordering::Relaxed));
+    all
+}
+
+fn status_text(gp: &G) -> &'static str {
+    match gp.status() {
+        Status::Idle => "idle",
+        Status::Runnable => "runnable",
+        Status::Running => "running",
+        Status::Waiting => gp.waitreason().text(),
+        Status::Dead => "dead",
+    }
+}
+
+/// One goroutine: header, frames from `start` on, who created it.
+fn goroutine(
+    traceback: &mut Traceback<'_>,
+    gp: &'static G,
+    start: Option<Start>,
+    floor: usize,
+) -> fmt::Result {
+    header(gp).print(traceback.out(), level())?;
+    match start.filter(|start| start.pc != 0) {
+        Some(start) => {
+            let bounds = gp.head.stack.get();
+            let lo = bounds.lo.max(floor);
+            let stop_at = [switch::goexit as *const () as usize + 1];
+            let stack = Stack { start, bounds: Bounds { lo, hi: bounds.hi }, stop_at: &stop_at };
+            // SAFETY: the goroutine stands still (frozen world, or claimed by its scan bit), or is
+            // the caller; from its stack pointer on its stack is mapped.
+            unsafe { traceback.goroutine(&stack)? };
+        }
+        None => traceback.unavailable()?,
+    }
+    traceback.created_by(CreatedBy {
+        pc: gp.gopc.load(Ordering::Relaxed),
+        parent_goid: gp.parent_goid.load(Ordering::Relaxed),
+    })
+}
+
+fn header(gp: &'static G) -> GoroutineHeader<'static> {
+    let m: Option<&M> = gp.m.load(Ordering::Relaxed);
+    GoroutineHeader {
+        goid: gp.goid.load(Ordering::Relaxed),
+        status: status_text(gp),
+        scan: gp.readgstatus() & SCAN != 0,
+        wait_minutes: wait_ns(gp) / 60_000_000_000,
+        locked: gp.lockedm.load(Ordering::Relaxed).is_some(),
+        name: gp.name(),
+        machine: Machine {
+            gp: gp.as_head() as usize,
+            m: m.map(|m| (m.id() as u64, core::ptr::from_ref(m) as usize)),
+        },
+    }
+}
+
+/// For how long a goroutine has been waiting.
+pub fn wait_ns(gp: &G) -> u64 {
+    if gp.status() != Status::Waiting {
+        return 0;
+    }
+    let ticks = arch::cputicks().saturating_sub(gp.waitsince.load(Ordering::Relaxed));
+    let per_second = arch::ns_to_cputicks(1_000_000_000).max(1);
+    (u128::from(ticks) * 1_000_000_000 / u128::from(per_second)) as u64
+}
+
+fn registers(frame: &TrapFrame) -> Registers {
+    Registers {
+        rax: frame.rax,
+        rbx: frame.rbx,
+        rcx: frame.rcx,
+        rdx: frame.rdx,
+        rdi: frame.rdi,
+        rsi: frame.rsi,
+        rbp: frame.rbp,
+        rsp: frame.rsp,
+        r8: frame.r8,
+        r9: frame.r9,
+        r10: frame.r10,
+        r11: frame.r11,
+        r12: frame.r12,
+        r13: frame.r13,
+        r14: frame.r14,
+        r15: frame.r15,
+        rip: frame.rip,
+        rflags: frame.rflags,
+        cs: frame.cs,
+        ..Registers::default()
+    }
+}
+
+/// The stack of the calling goroutine, or of all, in Go's format (Go: `runtime.Stack`). The world
+/// goes on: each parked goroutine stands still for as long as it is printed.
+pub fn stack_text(all: bool) -> String {
+    let mut text = String::new();
+    let me = getg();
+    let mut traceback = Traceback::new(&mut text, Level::All, Symbolizer::new());
+    // A String takes what it is given.
+    let _ = goroutine(&mut traceback, me, Some(here()), 0);
+    if all {
+        for gp in all_goroutines() {
+            if !core::ptr::eq(gp, me) {
+                let _ = claimed(&mut traceback, gp);
+            }
+        }
+    }
+    text
+}
+
+fn claimed(traceback: &mut Traceback<'_>, gp: &'static G) -> fmt::Result {
+    let status = gp.status();
+    let still = matches!(status, Status::Waiting | Status::Runnable);
+    if status == Status::Dead {
+        return Ok(());
+    }
+    traceback.out().write_str("\n")?;
+    // Nobody may be kept waiting by this goroutine being preempted while it holds the scan bit.
+    switch::preempt_off();
+    let result = if still && gp.try_claim(status) {
+        let result = goroutine(traceback, gp, Some(parked(gp)), 0);
+        gp.unclaim();
+        result
+    } else {
+        goroutine(traceback, gp, None, 0)
+    };
+    switch::preempt_on();
+    result
+}
+
+/// Bytes of a goroutine's stack: reserved.
+pub fn stack_reserved(gp: &G) -> usize {
+    let bounds = gp.head.stack.get();
+    bounds.hi - bounds.lo + stack::GUARD_SIZE
+}

@@ -1,0 +1,218 @@
+//! Go's package runtime: what a program can ask of the scheduler.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::marker::PhantomData;
+use core::sync::atomic::Ordering;
+
+use crate::arch;
+use crate::arch::switch;
+use crate::observe::{dump, schedtrace};
+use crate::sched::g::getg;
+use crate::sched::{SCHED, fatal, lockedm, newproc, park, stop, sysmon};
+
+/// Lets others run: goes to the end of the global queue (Go: `runtime.Gosched`).
+pub fn gosched() {
+    park::gosched();
+}
+
+/// Ends the calling goroutine. In the main goroutine the others go on, and when none is left the
+/// image ends with Go's deadlock report. There is no unwinding: what the goroutine's frames own is
+/// not dropped.
+pub fn goexit() -> ! {
+    newproc::goexit()
+}
+
+/// Sets how many Ps there are, at most one a CPU, and returns the old number; 0 only asks. Stops the
+/// world. With `sched=single` the number stays 1.
+pub fn gomaxprocs(n: usize) -> usize {
+    stop::gomaxprocs(n)
+}
+
+/// CPUs that run goroutines.
+pub fn num_cpu() -> usize {
+    SCHED.lock.lock().mcount()
+}
+
+/// Goroutines that exist, the calling one included and the runtime's own not.
+pub fn num_goroutine() -> usize {
+    SCHED.gcount()
+}
+
+/// The number of the calling goroutine; main's is 1.
+pub fn goid() -> u64 {
+    getg().goid.load(Ordering::Relaxed)
+}
+
+/// The CPU that runs the caller: already history unless it is pinned.
+pub fn cpu() -> usize {
+    switch::cpu_index()
+}
+
+/// Locks the goroutine to its M: only there it runs, and nothing else runs there, until as many
+/// [`unlock_os_thread`]. While it waits the CPU idles, unless it is the last one that could run
+/// anything. If only the first half is wanted, [`pin`] is cheap.
+pub fn lock_os_thread() {
+    lockedm::lock_os_thread();
+}
+
+/// Undoes one [`lock_os_thread`].
+pub fn unlock_os_thread() {
+    lockedm::unlock_os_thread();
+}
+
+/// Moves the goroutine to a CPU and keeps it there until the guard goes. Others may use the CPU too.
+///
+/// # Panics
+/// If there is no such CPU, or the goroutine is locked to another M.
+pub fn pin(cpu: usize) -> PinGuard {
+    PinGuard { before: lockedm::pin(cpu), not_send: PhantomData }
+}
+
+/// Keeps a goroutine on its CPU; see [`pin`].
+pub struct PinGuard {
+    before: i32,
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for PinGuard {
+    fn drop(&mut self) {
+        lockedm::unpin(self.before);
+    }
+}
+
+/// Turns preemption off until the guard goes: the goroutine stays on this CPU and must not park. One
+/// instruction each way. Nests.
+#[inline]
+pub fn preempt_off() -> PreemptGuard {
+    switch::preempt_off();
+    PreemptGuard { not_send: PhantomData }
+}
+
+/// Keeps preemption off; see [`preempt_off`].
+pub struct PreemptGuard {
+    not_send: PhantomData<*mut ()>,
+}
+
+impl Drop for PreemptGuard {
+    #[inline]
+    fn drop(&mut self) {
+        switch::preempt_on();
+    }
+}
+
+/// Takes a request for preemption now, if there is one: what the compiler puts at the entry of every
+/// function, for loops that call none.
+#[inline]
+pub fn safepoint() {
+    // SAFETY: it may be called like any C function; GS base is set from the first instruction on.
+    unsafe { switch::__sanitizer_cov_trace_pc() };
+}
+
+/// Nanoseconds since boot. Never goes back, on whatever CPU.
+pub fn nanotime() -> u64 {
+    arch::nanotime()
+}
+
+/// The stack of the calling goroutine, or of all, in Go's dump format (Go: `runtime.Stack`).
+pub fn stack(all: bool) -> String {
+    dump::stack_text(all)
+}
+
+/// Prints Go's `SCHED` line every so many milliseconds while CPUs are busy; 0 stops it.
+pub fn set_schedtrace(ms: u64) {
+    sysmon::set_schedtrace(ms.saturating_mul(1_000_000), schedtrace::print);
+}
+
+/// Ends the image with this status, 0 to 255, at once.
+pub fn exit(status: u8) -> ! {
+    fatal::exit(status)
+}
+
+/// What the scheduler has done since boot; a snapshot taken while it goes on.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// One for each P.
+    pub ps: Vec<PStats>,
+    /// One for each M.
+    pub ms: Vec<MStats>,
+    /// Goroutines in the global queue.
+    pub runqueue: usize,
+    /// Goroutines that exist.
+    pub goroutines: usize,
+}
+
+/// What a P has done; see [`Stats`].
+#[derive(Clone, Debug)]
+pub struct PStats {
+    /// Its number.
+    pub id: usize,
+    /// Slices begun.
+    pub schedtick: u64,
+    /// Goroutines in its ring.
+    pub runq: usize,
+    /// Times a goroutine began or went on to run.
+    pub switches: u64,
+    /// Goroutines taken from other Ps.
+    pub steals: u64,
+    /// Preemptions that the timer asked for.
+    pub preempt_asked: u64,
+    /// Preemptions taken at safe points.
+    pub preempt_taken: u64,
+    /// Preemptions by the interrupt itself.
+    pub preempt_async: u64,
+    /// Goroutines created.
+    pub created: u64,
+    /// Goroutines ended.
+    pub ended: u64,
+}
+
+/// What an M has done; see [`Stats`].
+#[derive(Clone, Debug)]
+pub struct MStats {
+    /// Its number, that of its CPU.
+    pub id: usize,
+    /// The P it holds.
+    pub p: Option<usize>,
+    /// Time in `hlt`.
+    pub idle_ns: u64,
+    /// Time spent looking for work.
+    pub spinning_ns: u64,
+    /// Interrupts sent to other CPUs.
+    pub ipis_sent: u64,
+    /// Interrupts received from other CPUs.
+    pub ipis_got: u64,
+    /// Timer interrupts.
+    pub ticks: u64,
+}
+
+/// What the scheduler has done since boot.
+pub fn stats() -> Stats {
+    let p_stats = |p: &crate::sched::p::P| PStats {
+        id: p.index(),
+        schedtick: p.schedtick.get(),
+        runq: p.runq.len(),
+        switches: p.stats.switches.get(),
+        steals: p.stats.steals.get(),
+        preempt_asked: p.stats.preempt_asked.get(),
+        preempt_taken: p.stats.preempt_taken.get(),
+        preempt_async: p.stats.preempt_async.get(),
+        created: p.stats.created.get(),
+        ended: p.stats.ended.get(),
+    };
+    let m_stats = |m: &crate::sched::m::M| MStats {
+        id: m.id(),
+        p: m.p.load(Ordering::Relaxed).map(|p| p.index()),
+        idle_ns: m.stats.idle_ns.get(),
+        spinning_ns: m.stats.spinning_ns.get(),
+        ipis_sent: m.stats.ipis_sent.get(),
+        ipis_got: m.stats.ipis_got.get(),
+        ticks: m.stats.ticks.get(),
+    };
+    Stats {
+        ps: SCHED.allp().iter().map(p_stats).collect(),
+        ms: SCHED.allm().map(m_stats).collect(),
+        runqueue: SCHED.runqsize.load(Ordering::Relaxed) as usize,
+        goroutines: SCHED.gcount(),
+    }
+}

@@ -1,0 +1,235 @@
+//! The ends of a program that does not return from `main`: panic, fatal errors, deadlock.
+//!
+//! | who is wrong | call | text |
+//! | --- | --- | --- |
+//! | the program, by Rust | `panic!` | `panic: …` |
+//! | the program, by Go's rules | [`fatal_error`] | `fatal error: …` |
+//! | this kernel | [`throw`] | `fatal error: …`, with the system's stacks |
+//! | nobody can run | [`checkdead`] | `fatal error: all goroutines are asleep - deadlock!` |
+//!
+//! All stop the other CPUs by NMI where they are, take the console and the memory reserve, print
+//! Go's report, and end the image with status 2. The report itself is written by `observe`, which
+//! is above the scheduler, through the [`Reporter`] that boot sets. Nothing on this path waits for a
+//! lock: their holders stand still.
+
+use core::fmt::Display;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use crate::arch::switch::{preempt_off, systemstack};
+use crate::arch::{self, TrapFrame};
+use crate::base::console;
+use crate::mem::heap;
+use crate::println;
+use crate::sched::g::{G, Status, getg};
+use crate::sched::m::getm;
+use crate::sched::timers::NEVER;
+use crate::sched::{Inner, SCHED, idle, newproc};
+
+/// What ended the image.
+pub enum Cause<'a> {
+    /// `panic!` in a goroutine.
+    Panic(&'a dyn Display),
+    /// A mistake of the program that Go calls fatal.
+    Fatal(&'a str),
+    /// A broken invariant of the scheduler.
+    Throw(&'a str),
+    /// No goroutine can ever run again.
+    Deadlock(&'a str),
+    /// A goroutine used up its stack: its stack pointer.
+    StackOverflow {
+        /// Where it was.
+        sp: usize,
+        /// The interrupted registers, if a page fault found out.
+        frame: Option<&'a TrapFrame>,
+    },
+    /// The CPU raised an exception that nobody mended.
+    Exception {
+        /// The interrupted registers.
+        frame: &'a TrapFrame,
+        /// CR2.
+        addr: usize,
+    },
+    /// No memory, and nobody to tell.
+    OutOfMemory {
+        /// Bytes that were asked for.
+        size: usize,
+    },
+}
+
+/// Writes the report of an end. All other CPUs stand still.
+pub type Reporter = fn(&Cause<'_>, Option<&'static G>);
+
+/// What a goroutine's panic calls instead of ending the image, with the panic's text; the goroutine
+/// ends afterwards.
+pub type PanicHook = fn(&dyn Display);
+
+/// Status of panics and fatal errors, as Go's.
+pub const FATAL_STATUS: u8 = 2;
+/// Status when the report itself panics (Go: 4).
+const REPORT_FAILED_STATUS: u8 = 4;
+
+static REPORTER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// 1 + number of the M that dies; the first one reports.
+static DYING_M: AtomicU32 = AtomicU32::new(0);
+static AT_EXIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Sets who writes reports; at boot.
+pub fn set_reporter(reporter: Reporter) {
+    REPORTER.store(reporter as *mut (), Ordering::Release);
+}
+
+/// Ends the image (Go: `exit`).
+pub fn exit(status: u8) -> ! {
+    preempt_off();
+    let at_exit = AT_EXIT.swap(0, Ordering::Acquire);
+    if at_exit != 0 {
+        // SAFETY: `at_exit` stored a fn(u8).
+        unsafe { core::mem::transmute::<usize, fn(u8)>(at_exit)(status) };
+    }
+    arch::exit(status)
+}
+
+/// Calls `f` once with the status when the image ends, by whatever way.
+pub fn at_exit(f: fn(u8)) {
+    AT_EXIT.store(f as usize, Ordering::Release);
+}
+
+/// Reports and ends the image. Runs on whatever stack it is called on; other CPUs that come here
+/// meanwhile stop.
+pub fn die(cause: &Cause<'_>) -> ! {
+    let gp = getg();
+    preempt_off();
+    let m = getm();
+    match m.head.dying.fetch_add(1, Ordering::Relaxed) {
+        0 => {}
+        1 => {
+            println!("panic during panic");
+            exit(REPORT_FAILED_STATUS);
+        }
+        _ => arch::exit(REPORT_FAILED_STATUS + 1),
+    }
+    let me = m.id() as u32 + 1;
+    if DYING_M.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+        // Another CPU reports, and stops this one: there is one report.
+        loop {
+            arch::pause();
+        }
+    }
+    arch::freeze_others();
+    heap::set_emergency();
+    console::seize();
+    let reporter = REPORTER.load(Ordering::Acquire);
+    if reporter.is_null() {
+        println!("fatal error: {}", early_text(cause));
+        exit(FATAL_STATUS);
+    }
+    // SAFETY: `set_reporter` stored a Reporter.
+    let reporter = unsafe { core::mem::transmute::<*mut (), Reporter>(reporter) };
+    let failed = if is_system(gp) { m.curg() } else { Some(gp) };
+    reporter(cause, failed);
+    exit(FATAL_STATUS)
+}
+
+/// What can be said before there is a reporter.
+fn early_text(cause: &Cause<'_>) -> &'static str {
+    match cause {
+        Cause::OutOfMemory { .. } => "out of memory during boot",
+        Cause::Exception { .. } => "exception during boot",
+        _ => "failure during boot",
+    }
+}
+
+/// Whether this is a g0 or gsignal.
+pub fn is_system(gp: &G) -> bool {
+    gp.goid.load(Ordering::Relaxed) == 0
+}
+
+/// A broken invariant of this kernel (Go: `throw`).
+#[cold]
+pub fn throw(reason: &str) -> ! {
+    on_system_stack(&Cause::Throw(reason))
+}
+
+/// A mistake of the program that cannot be recovered from (Go: `fatal`).
+#[cold]
+pub fn fatal_error(reason: &str) -> ! {
+    on_system_stack(&Cause::Fatal(reason))
+}
+
+/// No memory for something that has no way to say so.
+#[cold]
+pub fn out_of_memory(size: usize) -> ! {
+    on_system_stack(&Cause::OutOfMemory { size })
+}
+
+/// A safe point found the stack nearly used up; `sp` was the stack pointer.
+#[cold]
+pub fn stack_overflow(sp: usize) -> ! {
+    on_system_stack(&Cause::StackOverflow { sp, frame: None })
+}
+
+/// Reports on g0, which has room, wherever it is called.
+fn on_system_stack(cause: &Cause<'_>) -> ! {
+    preempt_off();
+    let gp = getg();
+    if is_system(gp) {
+        die(cause);
+    }
+    systemstack(|| -> () { die(cause) });
+    unreachable!("die does not return")
+}
+
+/// From the panic handler. A panic in a goroutine that has a hook ends that goroutine alone.
+#[cold]
+pub fn panic(text: &dyn Display) -> ! {
+    let gp = getg();
+    let hook = gp.panic_hook.swap(0, Ordering::Relaxed);
+    let m_is_sound = {
+        preempt_off();
+        // Only what this panic itself turned off: a panic under a lock, or inside the scheduler,
+        // leaves the lock held, and the goroutine cannot simply go.
+        getm().head.locks.load(Ordering::Relaxed) == 1
+    };
+    if hook == 0 || is_system(gp) || !m_is_sound {
+        on_system_stack(&Cause::Panic(text));
+    }
+    crate::arch::switch::preempt_on();
+    // SAFETY: newproc stored a PanicHook.
+    let hook = unsafe { core::mem::transmute::<usize, PanicHook>(hook) };
+    hook(text);
+    newproc::goexit()
+}
+
+/// With `SCHED`'s lock held, when an M becomes idle: whether anything can ever run again
+/// (Go: `checkdead`).
+pub fn checkdead(inner: &Inner) {
+    let running = inner.mcount() - inner.midle.len() - inner.mlocked.len();
+    if running > 0 || !SCHED.started.load(Ordering::Relaxed) {
+        return;
+    }
+    // Who waits for a timer or for input is waited for from outside.
+    if SCHED.input_waiter.load(Ordering::Relaxed).is_some() || idle::first_timer() != NEVER {
+        return;
+    }
+    let mut user = 0;
+    SCHED.for_each_g(|gp| {
+        if gp.system.load(Ordering::Relaxed) {
+            return;
+        }
+        user += 1;
+        if gp.status() != Status::Waiting {
+            println!(
+                "runtime: checkdead: goroutine {} is {:?}",
+                gp.goid.load(Ordering::Relaxed),
+                gp.status()
+            );
+            throw("checkdead: runnable g");
+        }
+    });
+    let text = if user == 0 {
+        "no goroutines (main called runtime.Goexit) - deadlock!"
+    } else {
+        "all goroutines are asleep - deadlock!"
+    };
+    die(&Cause::Deadlock(text))
+}

@@ -1,0 +1,243 @@
+//! Looking for a goroutine to run (Go: `findRunnable`), as a list of sources in their order.
+//!
+//! 1. the world is to stop → stop with it
+//! 2. own timers, input from interrupts
+//! 3. every 61st slice: one from the global queue, or two goroutines that ready each other would
+//!    keep it waiting for ever
+//! 4. goroutines that only this M may run
+//! 5. own `runnext`, own ring
+//! 6. a share of the global queue
+//! 7. other Ps, four passes in random order; timers and `runnext` in the last one only
+//! 8. under the lock, once more the global queue; then the P goes to the idle list
+//! 9. an M that was spinning looks at everything once more, without a P
+//! 10. sleep
+
+use core::sync::atomic::{Ordering, fence};
+
+use crate::arch;
+use crate::sched::g::G;
+use crate::sched::m::{M, getm};
+use crate::sched::model::{self, Model};
+use crate::sched::p::{ALLP, P, PStatus};
+use crate::sched::{SCHED, idle, lockedm, park, stop, sysmon};
+
+/// Passes over all Ps before an M gives up (Go: `stealTries`).
+const STEAL_PASSES: usize = 4;
+
+/// A running P is given this long to run its `runnext` before it is taken: whoever readied it is
+/// usually about to park, and a pair that plays ping-pong must not be torn between CPUs.
+const RUNNEXT_GRACE_NS: u64 = 3_000;
+
+/// A goroutine to run, and whether it goes on in the slice of the one before.
+pub type Found = (&'static G, bool);
+
+/// On g0: finds a goroutine; sleeps until there is one.
+pub fn find_runnable() -> Found {
+    let m = getm();
+    loop {
+        if SCHED.gcwaiting.load(Ordering::Relaxed) {
+            stop::gcstopm(m);
+            continue;
+        }
+        let p = m.p.load(Ordering::Relaxed).expect("an M that schedules holds a P");
+        sysmon::poll();
+        p.timers.run_due();
+        poll_input();
+        let found = from_global_1_in_61(p)
+            .or_else(|| from_inbox(m))
+            .or_else(|| p.runq.get())
+            .or_else(|| from_global(p))
+            .or_else(|| from_others(m, p));
+        if let Some(found) = found {
+            return found;
+        }
+        if let Some(found) = go_idle(m, p) {
+            return found;
+        }
+    }
+}
+
+/// Readies the goroutine that waits for input, if an interrupt brought some.
+fn poll_input() {
+    if SCHED.input_pending.load(Ordering::Relaxed)
+        && SCHED.input_pending.swap(false, Ordering::SeqCst)
+        && let Some(gp) = SCHED.input_waiter.swap(None, Ordering::SeqCst)
+    {
+        park::goready(gp);
+    }
+}
+
+fn from_global_1_in_61(p: &'static P) -> Option<Found> {
+    if !p.schedtick.get().is_multiple_of(61) || SCHED.runqsize.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    SCHED.lock.lock().globrunqget().map(|gp| (gp, false))
+}
+
+fn from_inbox(m: &'static M) -> Option<Found> {
+    if m.inbox_len.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    lockedm::inbox_pop(&mut SCHED.lock.lock(), m).map(|gp| (gp, false))
+}
+
+fn from_global(p: &'static P) -> Option<Found> {
+    if SCHED.runqsize.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    SCHED.lock.lock().globrunqgetbatch(p).map(|gp| (gp, false))
+}
+
+/// Steals, if there are not enough thieves already: half as many as busy Ps keep up with them.
+fn from_others(m: &'static M, p: &'static P) -> Option<Found> {
+    let gomaxprocs = SCHED.gomaxprocs.load(Ordering::Relaxed);
+    if gomaxprocs == 1 {
+        return None;
+    }
+    if !m.spinning.load(Ordering::Relaxed) {
+        let busy = gomaxprocs - SCHED.npidle.load(Ordering::Relaxed).min(gomaxprocs);
+        if 2 * SCHED.nmspinning.load(Ordering::Relaxed) >= busy as i32 {
+            return None;
+        }
+        idle::becomes_spinning(m);
+    }
+    let start = arch::nanotime();
+    let found = steal_work(m, p);
+    m.stats.spinning_ns.add(arch::nanotime() - start);
+    found
+}
+
+/// On g0: one round of stealing (Go: `stealWork`).
+fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
+    for pass in 0..STEAL_PASSES {
+        let last = pass == STEAL_PASSES - 1;
+        for victim in RandomOrder::new(SCHED.allp().len(), m.cheaprand()) {
+            let victim = &ALLP[victim];
+            if SCHED.gcwaiting.load(Ordering::Relaxed) {
+                return None;
+            }
+            if core::ptr::eq(victim, p) {
+                continue;
+            }
+            // Its timers may have made goroutines runnable on this P, its own or an idle one's.
+            if last && victim.timers.run_due() > 0 {
+                if let Some(found) = p.runq.get() {
+                    return Some(found);
+                }
+            }
+            if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << victim.index() != 0 {
+                continue;
+            }
+            if let Some(gp) = runqsteal(p, victim, last) {
+                return Some((gp, false));
+            }
+        }
+    }
+    None
+}
+
+/// Takes half of the victim's ring, or its `runnext` if the ring is empty and `runnext` may be taken.
+fn runqsteal(p: &'static P, victim: &'static P, take_next: bool) -> Option<&'static G> {
+    let before = p.runq.len();
+    let stolen = victim.runq.steal_into(&p.runq);
+    if let Some(gp) = stolen {
+        p.stats.steals.add((p.runq.len() - before + 1) as u64);
+        return Some(gp);
+    }
+    if !take_next || !victim.runq.has_next() {
+        return None;
+    }
+    if victim.status() == PStatus::Running {
+        let until = arch::nanotime() + RUNNEXT_GRACE_NS;
+        while arch::nanotime() < until {
+            arch::pause();
+        }
+    }
+    let gp = victim.runq.steal_next()?;
+    p.stats.steals.add(1);
+    Some(gp)
+}
+
+/// Visits each of `n` Ps once, in an order that depends on a random number (Go: `randomOrder`):
+/// steps by an amount that has no factor in common with `n`, from a random place.
+pub struct RandomOrder {
+    n: usize,
+    position: usize,
+    step: usize,
+    left: usize,
+}
+
+impl RandomOrder {
+    /// An order of `0..n`, chosen by `random`.
+    pub fn new(n: usize, random: u32) -> Self {
+        let random = random as usize;
+        let coprimes = (1..=n).filter(|&step| gcd(step, n) == 1).count();
+        let step = (1..=n)
+            .filter(|&step| gcd(step, n) == 1)
+            .nth(random / n % coprimes)
+            .expect("1 is coprime to every n");
+        Self { n, position: random % n, step, left: n }
+    }
+}
+
+impl Iterator for RandomOrder {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        self.left = self.left.checked_sub(1)?;
+        let position = self.position;
+        self.position = (position + self.step) % self.n;
+        Some(position)
+    }
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// Nothing found: gives up the P and sleeps, unless work turns up on the way. Returns with a P.
+fn go_idle(m: &'static M, p: &'static P) -> Option<Found> {
+    let mut inner = SCHED.lock.lock();
+    if SCHED.gcwaiting.load(Ordering::Relaxed) {
+        return None;
+    }
+    if let Some(gp) = inner.globrunqgetbatch(p).or_else(|| lockedm::inbox_pop(&mut inner, m)) {
+        return Some((gp, false));
+    }
+    if !m.spinning.load(Ordering::Relaxed) && SCHED.needspinning.load(Ordering::SeqCst) {
+        // Somebody made work when no P was idle: look for it before this one becomes idle.
+        idle::becomes_spinning(m);
+        return None;
+    }
+    idle::releasep(m);
+    inner.pidleput(p);
+    drop(inner);
+
+    if m.spinning.load(Ordering::Relaxed) {
+        // The delicate dance of `sched`'s header: first down, then look.
+        m.spinning.store(false, Ordering::Relaxed);
+        SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if work_anywhere() && recover(m) {
+            return None;
+        }
+    }
+    idle::stopm(m);
+    None
+}
+
+/// Without a P: whether any P's queue holds something that this M could take.
+fn work_anywhere() -> bool {
+    model::get() == Model::Gmp && SCHED.allp().iter().any(|p| !p.runq.is_empty())
+        || idle::first_timer() <= arch::nanotime()
+}
+
+/// Gets a P back for work that turned up, and spins with it.
+fn recover(m: &'static M) -> bool {
+    let mut inner = SCHED.lock.lock();
+    let Some(p) = inner.pidleget_spinning(arch::nanotime()) else { return false };
+    drop(inner);
+    idle::acquirep(m, p);
+    idle::becomes_spinning(m);
+    true
+}

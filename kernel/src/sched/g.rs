@@ -1,0 +1,327 @@
+//! G: a goroutine.
+//!
+//! A G lives at the top of its own stack's first frame and is never freed, only reused: a stale
+//! `&'static G` may name another goroutine by now, but always a G. So every field that somebody may
+//! read through a stale reference is atomic, and hints may be wrong, never wild.
+//!
+//! # Status: who owns the stack
+//!
+//! | status | stack and `sched` belong to | leaves by |
+//! | --- | --- | --- |
+//! | idle | the creator | newproc → runnable |
+//! | runnable | the run queue that holds it | execute → running |
+//! | running | the G itself, on M `m` | gopark → waiting, yield → runnable, goexit → dead |
+//! | waiting | whoever is to ready it | ready → runnable |
+//! | dead | the free list, or the M that just ended it | gfget → runnable |
+//!
+//! [`SCAN`] ORed in is a lock on the transition: whoever set it may look at the stack, and
+//! [`G::casgstatus`] waits until it is gone.
+
+use core::cell::Cell;
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+
+use crate::arch;
+use crate::arch::switch::{self, GHead, Gobuf, Stack};
+use crate::base::aref::AtomicRef;
+use crate::sched::m::M;
+use crate::sched::park::WaitReason;
+use crate::sched::timers::Timer;
+use crate::sched::fatal;
+
+/// What a goroutine is doing (Go: `_Gidle` … `_Gdead`, with Go's numbers).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Status {
+    /// Just made, not yet published.
+    Idle = 0,
+    /// On a run queue.
+    Runnable = 1,
+    /// On an M with a P.
+    Running = 2,
+    /// Parked; not on a run queue.
+    Waiting = 4,
+    /// Ended, or on a free list.
+    Dead = 6,
+}
+
+/// The scan bit (Go: `_Gscan`).
+pub const SCAN: u32 = 0x1000;
+
+impl Status {
+    /// The status that a word stands for, without its scan bit.
+    pub fn of(word: u32) -> Status {
+        match word & !SCAN {
+            1 => Status::Runnable,
+            2 => Status::Running,
+            4 => Status::Waiting,
+            6 => Status::Dead,
+            _ => Status::Idle,
+        }
+    }
+}
+
+/// How long a transition waits for a scan bit to go away before the scheduler says that it is lost.
+const SCAN_STUCK_NS: u64 = 20_000_000_000;
+
+/// What runs on g0 after a G is parked, to release what protects its place in a queue. Returns
+/// whether the G stays parked.
+pub type UnlockFn = fn(&'static G, usize) -> bool;
+
+/// A goroutine.
+#[repr(C)]
+pub struct G {
+    /// Stack, guard, Gobuf: what assembly reads.
+    pub head: GHead,
+
+    // The status word: changed by compare-and-swap alone.
+    atomicstatus: AtomicU32,
+
+    // Written by the owner while idle or dead, constant while alive.
+    /// Number, from 1 (main). 0: never used.
+    pub goid: AtomicU64,
+    /// Who created it.
+    pub parent_goid: AtomicU64,
+    /// Return address of the `go` statement.
+    pub gopc: AtomicUsize,
+    /// Entry function.
+    pub startpc: AtomicUsize,
+    name_ptr: AtomicPtr<u8>,
+    name_len: AtomicUsize,
+    /// A goroutine of the runtime's own: not counted, not shown to users.
+    pub system: AtomicBool,
+    /// What to call when it panics instead of ending the image (`testing`): a `PanicHook`, or 0.
+    pub panic_hook: AtomicUsize,
+
+    // Owned by whoever holds the G (status table above).
+    /// Next in a run queue list or free list.
+    pub schedlink: AtomicRef<G>,
+    /// The M that runs it.
+    pub m: AtomicRef<M>,
+    /// What `gopark` wants done on g0.
+    pub park_unlock: AtomicUsize,
+    /// Argument of it.
+    pub park_lock: AtomicUsize,
+    /// The timer of `time::sleep` and of waits with a limit.
+    pub timer: Timer,
+    /// When that timer is to fire.
+    pub sleep_until_ns: AtomicU64,
+    /// Number of the wait that several may end, odd once one of them has (`sudog::win`).
+    pub select_done: AtomicU32,
+
+    // Read by anyone as a hint.
+    waitreason: AtomicU8,
+    /// When it began to wait, by `nanotime`.
+    pub waitsince: AtomicU64,
+
+    // Where it may run.
+    /// The M that only runs this G (`lock_os_thread`).
+    pub lockedm: AtomicRef<M>,
+    /// Nesting of `lock_os_thread`.
+    pub locked_count: AtomicU32,
+    /// The only CPU it may run on (`pin`), or -1.
+    pub pinned: AtomicI32,
+
+    /// Next in the list of all Gs; written once.
+    pub alllink: AtomicRef<G>,
+}
+
+// SAFETY: `head`'s cells are the stack bounds, constant once the G is published, and `sched`, which
+// belongs to the owner of the G by its status; all else is atomic.
+unsafe impl Sync for G {}
+// SAFETY: as above.
+unsafe impl Send for G {}
+
+impl G {
+    /// A G that owns no stack yet.
+    pub const fn new() -> Self {
+        Self {
+            head: GHead {
+                stack: Cell::new(Stack { lo: 0, hi: 0 }),
+                stackguard0: AtomicUsize::new(0),
+                preempt: AtomicBool::new(false),
+                sched: Gobuf::new(),
+            },
+            atomicstatus: AtomicU32::new(Status::Idle as u32),
+            goid: AtomicU64::new(0),
+            parent_goid: AtomicU64::new(0),
+            gopc: AtomicUsize::new(0),
+            startpc: AtomicUsize::new(0),
+            name_ptr: AtomicPtr::new(core::ptr::null_mut()),
+            name_len: AtomicUsize::new(0),
+            system: AtomicBool::new(false),
+            panic_hook: AtomicUsize::new(0),
+            schedlink: AtomicRef::none(),
+            m: AtomicRef::none(),
+            park_unlock: AtomicUsize::new(0),
+            park_lock: AtomicUsize::new(0),
+            timer: Timer::new(),
+            sleep_until_ns: AtomicU64::new(0),
+            select_done: AtomicU32::new(0),
+            waitreason: AtomicU8::new(WaitReason::Zero as u8),
+            waitsince: AtomicU64::new(0),
+            lockedm: AtomicRef::none(),
+            locked_count: AtomicU32::new(0),
+            pinned: AtomicI32::new(-1),
+            alllink: AtomicRef::none(),
+        }
+    }
+
+    /// The G behind a head that is not a g0 or gsignal of early boot.
+    ///
+    /// # Safety
+    /// `head` is the head of a G (every `GHead` of this kernel is).
+    pub unsafe fn of(head: *mut GHead) -> &'static G {
+        // SAFETY: G is repr(C) and begins with its head; Gs are never freed.
+        unsafe { &*head.cast::<G>() }
+    }
+
+    /// This G's Gobuf, for its owner.
+    pub fn gobuf(&self) -> &Gobuf {
+        &self.head.sched
+    }
+
+    /// This G as assembly names it.
+    pub fn as_head(&self) -> *mut GHead {
+        (&raw const self.head).cast_mut()
+    }
+
+    /// The guard that finds stack overflow, without a request for preemption.
+    pub fn stack_guard(&self) -> usize {
+        self.head.stack.get().lo + switch::STACK_GUARD
+    }
+
+    /// Status word, scan bit and all.
+    pub fn readgstatus(&self) -> u32 {
+        self.atomicstatus.load(Ordering::Acquire)
+    }
+
+    /// Status without the scan bit.
+    pub fn status(&self) -> Status {
+        Status::of(self.readgstatus())
+    }
+
+    /// Moves the G from one status to another; the caller owns it by `from` (Go: `casgstatus`).
+    ///
+    /// Waits while a scanner holds the G. The exchange is acquire-release: what the old owner wrote
+    /// to the G and its stack is seen by the new one.
+    #[inline]
+    pub fn casgstatus(&self, from: Status, to: Status) {
+        let swap = self.atomicstatus.compare_exchange(
+            from as u32,
+            to as u32,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if let Err(found) = swap {
+            self.casgstatus_slow(found, from, to);
+        }
+    }
+
+    #[cold]
+    fn casgstatus_slow(&self, mut found: u32, from: Status, to: Status) {
+        let start = arch::nanotime();
+        while found == from as u32 | SCAN || found == from as u32 {
+            if arch::nanotime() - start > SCAN_STUCK_NS {
+                fatal::throw("casgstatus: the scan bit is never released");
+            }
+            arch::pause();
+            let swap = self.atomicstatus.compare_exchange_weak(
+                from as u32,
+                to as u32,
+                Ordering::AcqRel,
+                Ordering::Acquire,
+            );
+            match swap {
+                Ok(_) => return,
+                Err(now) => found = now,
+            }
+        }
+        crate::println!(
+            "runtime: casgstatus: goroutine {} is {:#x}, not {from:?} as on the way to {to:?}",
+            self.goid.load(Ordering::Relaxed),
+            found
+        );
+        fatal::throw("casgstatus: bad incoming value");
+    }
+
+    /// Claims a G that is not running for inspection (Go: `castogscanstatus`).
+    pub fn try_claim(&self, status: Status) -> bool {
+        self.atomicstatus
+            .compare_exchange(
+                status as u32,
+                status as u32 | SCAN,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    /// Ends a [`G::try_claim`] (Go: `casfrom_Gscanstatus`).
+    pub fn unclaim(&self) {
+        self.atomicstatus.fetch_and(!SCAN, Ordering::Release);
+    }
+
+    /// Why it waits, or last waited.
+    pub fn waitreason(&self) -> WaitReason {
+        WaitReason::of(self.waitreason.load(Ordering::Relaxed))
+    }
+
+    /// Says why it is going to wait.
+    pub fn set_waitreason(&self, reason: WaitReason) {
+        self.waitreason.store(reason as u8, Ordering::Relaxed);
+    }
+
+    /// Its name, if it was given one.
+    pub fn name(&self) -> Option<&'static str> {
+        let ptr = self.name_ptr.load(Ordering::Acquire);
+        if ptr.is_null() {
+            return None;
+        }
+        let len = self.name_len.load(Ordering::Relaxed);
+        // SAFETY: only `set_name` stores here, the length first, from a `&'static str`. A reader
+        // that raced with a reuse of the G could pair a pointer with the length of the next name;
+        // `set_name` therefore clears the pointer before it changes the length, and names are only
+        // read of Gs that the reader keeps from ending (itself, claimed, or a frozen world).
+        Some(unsafe {
+            core::str::from_utf8_unchecked(core::slice::from_raw_parts(ptr, len))
+        })
+    }
+
+    /// Names the goroutine.
+    pub fn set_name(&self, name: Option<&'static str>) {
+        self.name_ptr.store(core::ptr::null_mut(), Ordering::Release);
+        if let Some(name) = name {
+            self.name_len.store(name.len(), Ordering::Relaxed);
+            self.name_ptr.store(name.as_ptr().cast_mut(), Ordering::Release);
+        }
+    }
+
+    /// Asks for preemption at the next safe point. A hint: it may be lost when the G is just being
+    /// switched, so callers who depend on it ask again.
+    #[inline]
+    pub fn request_preempt(&self) {
+        self.head.preempt.store(true, Ordering::Relaxed);
+        self.head.stackguard0.store(switch::STACK_PREEMPT, Ordering::Relaxed);
+    }
+
+    /// Whether preemption is asked for.
+    pub fn preempt_requested(&self) -> bool {
+        self.head.preempt.load(Ordering::Relaxed)
+    }
+
+    /// Withdraws the request and puts the overflow guard in place.
+    #[inline]
+    pub fn clear_preempt(&self) {
+        self.head.preempt.store(false, Ordering::Relaxed);
+        self.head.stackguard0.store(self.stack_guard(), Ordering::Relaxed);
+    }
+}
+
+/// The running goroutine, or g0 on the scheduler's stack.
+#[inline(always)]
+pub fn getg() -> &'static G {
+    // SAFETY: gs:[g] always names a G.
+    unsafe { G::of(switch::getg()) }
+}

@@ -1,0 +1,346 @@
+//! Idle Ms and Ps: who sleeps, who wakes whom. The protocol is in the module's parent.
+
+use core::sync::atomic::{Ordering, fence};
+
+use crate::arch;
+use crate::arch::switch::{preempt_off, preempt_on};
+use crate::sched::m::{ALLM, M};
+use crate::sched::note::Wake;
+use crate::sched::p::{ALLP, P, PStatus};
+use crate::sched::timers::NEVER;
+use crate::sched::{Inner, SCHED, fatal};
+
+/// A set of Ms or Ps by number, the lowest first: work gathers on few CPUs when there is little.
+pub struct IdleSet(u64);
+
+impl IdleSet {
+    /// None.
+    pub const fn new() -> Self {
+        Self(0)
+    }
+
+    /// The first alone.
+    pub const fn only_first() -> Self {
+        Self(1)
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The members as bits.
+    pub fn bits(&self) -> u64 {
+        self.0
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, index: usize) {
+        debug_assert!(!self.contains(index), "idle twice");
+        self.0 |= 1 << index;
+    }
+
+    /// Whether it is in.
+    pub fn contains(&self, index: usize) -> bool {
+        self.0 & 1 << index != 0
+    }
+
+    /// Takes one out. Whether it was in.
+    pub fn remove(&mut self, index: usize) -> bool {
+        let was = self.contains(index);
+        self.0 &= !(1 << index);
+        was
+    }
+
+    /// Takes the lowest.
+    pub fn pop(&mut self) -> Option<usize> {
+        let index = self.0.trailing_zeros() as usize;
+        self.remove(index.min(63)).then_some(index)
+    }
+
+    /// The members, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + Clone + use<> {
+        let bits = self.0;
+        (0..64).filter(move |i| bits & 1 << i != 0)
+    }
+}
+
+impl Inner {
+    fn publish_pidle(&self) {
+        SCHED.npidle.store(self.pidle.len() as u32, Ordering::Relaxed);
+        SCHED.idlep_mask.store(self.pidle.bits(), Ordering::Relaxed);
+    }
+
+    /// Puts a P without work on the idle list.
+    pub fn pidleput(&mut self, p: &'static P) {
+        if !p.runq.is_empty() {
+            fatal::throw("pidleput: P has non-empty run queue");
+        }
+        p.set_status(PStatus::Idle);
+        self.pidle.insert(p.index());
+        self.publish_pidle();
+    }
+
+    /// Takes a P from the idle list: one with a timer that is due, else the lowest.
+    pub fn pidleget(&mut self, now_ns: u64) -> Option<&'static P> {
+        let due = self.pidle.iter().find(|&i| ALLP[i].timers.min_when() <= now_ns);
+        let index = match due {
+            Some(index) => {
+                self.pidle.remove(index);
+                index
+            }
+            None => self.pidle.pop()?,
+        };
+        self.publish_pidle();
+        Some(&ALLP[index])
+    }
+
+    /// Like [`Inner::pidleget`] for an M that will spin: without an idle P, the next M that would
+    /// go idle shall spin in its place (Go: `pidlegetSpinning`).
+    pub fn pidleget_spinning(&mut self, now_ns: u64) -> Option<&'static P> {
+        let p = self.pidleget(now_ns);
+        if p.is_none() {
+            SCHED.needspinning.store(true, Ordering::SeqCst);
+        }
+        p
+    }
+
+    /// All idle Ps, for whoever stops the world.
+    pub fn pidle_take_all(&mut self) -> impl Iterator<Item = &'static P> + use<> {
+        let all = self.pidle.iter();
+        self.pidle = IdleSet::new();
+        self.publish_pidle();
+        all.map(|i| &ALLP[i])
+    }
+}
+
+/// The M takes the P (Go: `acquirep`).
+pub fn acquirep(m: &'static M, p: &'static P) {
+    debug_assert!(p.m.load(Ordering::Relaxed).is_none(), "P is held already");
+    p.m.store(Some(m), Ordering::Relaxed);
+    m.p.store(Some(p), Ordering::Relaxed);
+    p.set_status(PStatus::Running);
+}
+
+/// The M lets go of its P (Go: `releasep`).
+pub fn releasep(m: &'static M) -> &'static P {
+    let p = m.p.swap(None, Ordering::Relaxed).expect("releasep without a P");
+    p.m.store(None, Ordering::Relaxed);
+    p
+}
+
+/// Tries to get one more P running, because work was made (Go: `wakep`). Cheap when somebody spins
+/// already, or when all Ps run.
+#[inline]
+pub fn wakep() {
+    // Submitter's side of the protocol in `sched`: the work is published, then we look.
+    fence(Ordering::SeqCst);
+    if SCHED.nmspinning.load(Ordering::Relaxed) != 0 {
+        return;
+    }
+    // With no idle P all that is to do is to set needspinning; if it is set, whoever clears it
+    // looks at all queues afterwards (`becomes_spinning`, whose fence pairs with ours).
+    if SCHED.npidle.load(Ordering::Relaxed) == 0 && SCHED.needspinning.load(Ordering::Relaxed) {
+        return;
+    }
+    wakep_slow();
+}
+
+#[cold]
+fn wakep_slow() {
+    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+        return;
+    }
+    // From taking the P to handing it over nobody may stop the world.
+    preempt_off();
+    let mut inner = SCHED.lock.lock();
+    let started = match inner.pidleget_spinning(0) {
+        None => None,
+        Some(p) => match inner.midle.pop() {
+            Some(m) => Some((&ALLM[m], p)),
+            None => {
+                // Every M runs or waits for its locked goroutine: the P stays idle.
+                inner.pidleput(p);
+                None
+            }
+        },
+    };
+    drop(inner);
+    match started {
+        Some((m, p)) => hand_over(m, p, true),
+        None => {
+            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    preempt_on();
+}
+
+/// Hands a P to an M that was taken from the idle list, and wakes it.
+pub fn hand_over(m: &'static M, p: &'static P, spinning: bool) {
+    debug_assert!(m.nextp.load(Ordering::Relaxed).is_none(), "an idle M has a P waiting");
+    m.spinning.store(spinning, Ordering::Relaxed);
+    m.nextp.store(Some(p), Ordering::Release);
+    m.wake();
+}
+
+/// The M looks for work from now on. The caller looks at all queues after this.
+pub fn becomes_spinning(m: &'static M) {
+    m.spinning.store(true, Ordering::Relaxed);
+    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
+    SCHED.needspinning.store(false, Ordering::SeqCst);
+    fence(Ordering::SeqCst);
+}
+
+/// The M found work: it no longer looks, and if it was the last who did, another one is woken,
+/// since where one goroutine was there may be more (Go: `resetspinning`).
+pub fn resetspinning(m: &'static M) {
+    m.spinning.store(false, Ordering::Relaxed);
+    let left = SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst) - 1;
+    if left < 0 {
+        fatal::throw("resetspinning: negative nmspinning");
+    }
+    wakep();
+}
+
+/// On g0, without a P: sleeps until somebody hands over a P, or, as the one who watches the timers,
+/// until one is due (Go: `stopm`). Returns with a P.
+pub fn stopm(m: &'static M) {
+    let mut inner = SCHED.lock.lock();
+    inner.midle.insert(m.id());
+    fatal::checkdead(&inner);
+    drop(inner);
+    loop {
+        let until = keep_timers(m);
+        let wake = m.sleep(until, || input_wants() || until != NEVER && first_timer() < until);
+        let kept = stop_keeping(m);
+        // A timer is due, or input came: run a P, if one is idle. If none is, all Ps run, and those
+        // who run them look at their timers and at the input themselves.
+        match wake {
+            Wake::Signalled => {
+                if kept {
+                    pass_on_keeping();
+                }
+                break;
+            }
+            Wake::Interrupt if !input_wants() => {}
+            Wake::Interrupt | Wake::Deadline => {
+                if wake_self(m) {
+                    return;
+                }
+            }
+        }
+    }
+    m.park.clear();
+    let p = m.nextp.swap(None, Ordering::Acquire).expect("a woken M is given a P");
+    acquirep(m, p);
+}
+
+/// Whether input waits for an M, and there is a P for it.
+fn input_wants() -> bool {
+    SCHED.input_pending.load(Ordering::Relaxed) && SCHED.npidle.load(Ordering::Relaxed) > 0
+}
+
+/// An M wakes without having been called: takes itself off the idle list, with an idle P. False if
+/// it was called meanwhile, or there is no P.
+fn wake_self(m: &'static M) -> bool {
+    let mut inner = SCHED.lock.lock();
+    if !inner.midle.contains(m.id()) {
+        return false; // the note is signalled, or about to be
+    }
+    let Some(p) = inner.pidleget(arch::nanotime()) else { return false };
+    inner.midle.remove(m.id());
+    drop(inner);
+    acquirep(m, p);
+    true
+}
+
+/// One idle M sleeps with a timer for all Ps: returns until when this one may sleep.
+///
+/// `poll_until` is published before the deadlines are read, and whoever arms a timer publishes it
+/// before reading `poll_until` ([`wake_for_timer`]): one of the two sees the other.
+fn keep_timers(m: &'static M) -> u64 {
+    let keeper = &SCHED.timer_keeper;
+    if keeper.compare_exchange(None, Some(m), Ordering::SeqCst, Ordering::Relaxed).is_err() {
+        return NEVER;
+    }
+    let mut until = first_timer();
+    loop {
+        SCHED.poll_until.store(until, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        let again = first_timer();
+        if again >= until {
+            break;
+        }
+        until = again;
+    }
+    if until == NEVER {
+        let _ = stop_keeping(m);
+    }
+    until
+}
+
+/// The M no longer watches the timers. Whether it did.
+fn stop_keeping(m: &'static M) -> bool {
+    let keeper = &SCHED.timer_keeper;
+    let kept = keeper.load(Ordering::Relaxed).is_some_and(|k| core::ptr::eq(k, m));
+    if kept {
+        SCHED.poll_until.store(NEVER, Ordering::SeqCst);
+        keeper.store(None, Ordering::SeqCst);
+    }
+    kept
+}
+
+/// The M that watched the timers is called to run something: another idle one takes over.
+fn pass_on_keeping() {
+    let next = SCHED.lock.lock().midle.iter().next();
+    if let Some(index) = next {
+        ALLM[index].poke();
+    }
+}
+
+/// When the first timer of any P is due.
+pub fn first_timer() -> u64 {
+    ALLP.iter().map(|p| p.timers.min_when()).min().unwrap_or(NEVER)
+}
+
+/// A timer was armed on a P that this M holds: whoever sleeps past it is woken
+/// (Go: `wakeNetPoller`).
+pub fn wake_for_timer(when_ns: u64) {
+    fence(Ordering::SeqCst);
+    // This CPU's own timer is enough while it runs; the keeper matters when it will not.
+    let keeper = SCHED.timer_keeper.load(Ordering::SeqCst);
+    if let Some(m) = keeper
+        && when_ns < SCHED.poll_until.load(Ordering::SeqCst)
+    {
+        m.poke();
+    }
+}
+
+/// The M gives its P away, to an idle M if there is work for it (Go: `handoffp`).
+pub fn handoffp(p: &'static P) {
+    let has_work = !p.runq.is_empty()
+        || SCHED.runqsize.load(Ordering::Relaxed) != 0
+        || p.timers.min_when() != NEVER
+        || SCHED.gcwaiting.load(Ordering::Relaxed);
+    let mut inner = SCHED.lock.lock();
+    if SCHED.gcwaiting.load(Ordering::Relaxed) {
+        p.set_status(PStatus::GcStop);
+        SCHED.stopwait.fetch_sub(1, Ordering::SeqCst);
+        return;
+    }
+    let nobody_looks = SCHED.nmspinning.load(Ordering::SeqCst) == 0
+        && SCHED.npidle.load(Ordering::Relaxed) > 0;
+    if has_work || !inner.runq.is_empty() || nobody_looks {
+        if let Some(m) = inner.midle.pop() {
+            drop(inner);
+            hand_over(&ALLM[m], p, false);
+            return;
+        }
+        // Go would start a thread. Here every M runs, and will look at the global queue.
+        while let Some((gp, _)) = p.runq.get() {
+            inner.runq.push_back(gp);
+        }
+        inner.publish_runqsize();
+    }
+    inner.pidleput(p);
+}

@@ -1,0 +1,159 @@
+//! Goroutines that only one M may run: `lock_os_thread` and `pin`.
+//!
+//! - **Locked** (Go: `LockOSThread`): the goroutine runs on this M only, and the M runs nothing
+//!   else. While it waits, its M gives the P away and sleeps.
+//! - **Pinned**: only the first half. The M runs others as well, so nothing has to sleep.
+//!
+//! Either kind stands in the ordinary queues; the M that finds it and may not run it passes it on
+//! ([`runs_elsewhere`]): into the *inbox* of its M, with this M's own P if that one sleeps.
+//!
+//! Here Go's rule meets fixed Ms. Go starts a new thread when all are locked; here the last M that
+//! is not asleep for a locked goroutine never goes to sleep for its own: it is a *guest house*, runs
+//! others meanwhile, and takes its own from the inbox at the next switch. So a locked goroutine that
+//! waits can never stop the machine, not even on one CPU.
+
+use core::sync::atomic::Ordering;
+
+use crate::arch::{self, MAX_CPUS};
+use crate::arch::switch::{preempt_off, preempt_on};
+use crate::sched::g::{G, getg};
+use crate::sched::m::{ALLM, M, getm};
+use crate::sched::note::Wake;
+use crate::sched::timers::NEVER;
+use crate::sched::{Inner, SCHED, fatal, idle, park, preempt};
+
+/// Locks the running goroutine to its M (Go: `LockOSThread`). Nests.
+pub fn lock_os_thread() {
+    preempt_off();
+    let (gp, m) = (getg(), getm());
+    gp.locked_count.fetch_add(1, Ordering::Relaxed);
+    gp.lockedm.store(Some(m), Ordering::Relaxed);
+    m.lockedg.store(Some(gp), Ordering::Relaxed);
+    preempt_on();
+}
+
+/// Undoes one [`lock_os_thread`]; without one, nothing (Go: `UnlockOSThread`).
+pub fn unlock_os_thread() {
+    let gp = getg();
+    let count = gp.locked_count.load(Ordering::Relaxed);
+    if count == 0 {
+        return;
+    }
+    gp.locked_count.store(count - 1, Ordering::Relaxed);
+    if count == 1 {
+        unlock(gp);
+    }
+}
+
+/// Ends the bond of a goroutine to its M, on that M. What stood behind it in the inbox may run now.
+pub fn unlock(gp: &'static G) {
+    preempt_off();
+    gp.locked_count.store(0, Ordering::Relaxed);
+    if gp.lockedm.swap(None, Ordering::Relaxed).is_some() {
+        getm().lockedg.store(None, Ordering::Relaxed);
+    }
+    preempt_on();
+}
+
+/// Binds the running goroutine to a CPU and moves there. Returns what it was bound to before.
+///
+/// # Panics
+/// If there is no such CPU, or the goroutine is locked to the M of another one.
+pub fn pin(cpu: usize) -> i32 {
+    let gp = getg();
+    let runs = cpu < MAX_CPUS && SCHED.lock.lock().ms.contains(cpu);
+    assert!(runs, "runtime: pin to CPU {cpu}, which does not run");
+    if let Some(m) = gp.lockedm.load(Ordering::Relaxed) {
+        assert!(m.id() == cpu, "runtime: pin of a goroutine that is locked to another thread");
+    }
+    let before = gp.pinned.swap(cpu as i32, Ordering::Relaxed);
+    if arch::switch::cpu_index() != cpu {
+        // Whoever finds it passes it on.
+        park::gosched();
+    }
+    before
+}
+
+/// Undoes [`pin`].
+pub fn unpin(before: i32) {
+    getg().pinned.store(before, Ordering::Relaxed);
+}
+
+/// The one M that may run this goroutine, if there is just one.
+fn home(gp: &'static G) -> Option<&'static M> {
+    gp.lockedm.load(Ordering::Relaxed).or_else(|| {
+        usize::try_from(gp.pinned.load(Ordering::Relaxed)).ok().map(|cpu| &ALLM[cpu])
+    })
+}
+
+fn inbox_push(inner: &mut Inner, m: &'static M, gp: &'static G) {
+    inner.inbox[m.id()].push_back(gp);
+    m.inbox_len.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Takes what only this M may run: its own locked goroutine first, and while it has one that does
+/// not run, pinned ones only in a guest house.
+pub fn inbox_pop(inner: &mut Inner, m: &'static M) -> Option<&'static G> {
+    let inbox = &mut inner.inbox[m.id()];
+    let gp = inbox
+        .remove_first(|gp| gp.lockedm.load(Ordering::Relaxed).is_some())
+        .or_else(|| inbox.pop_front())?;
+    m.inbox_len.fetch_sub(1, Ordering::Relaxed);
+    Some(gp)
+}
+
+/// On g0: whether the goroutine that this M found belongs to another one; if so it is on its way
+/// there, and this M, which may have lost its P to the other, holds one again (Go: `startlockedm`).
+pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
+    let Some(home) = home(gp).filter(|home| !core::ptr::eq(*home, m)) else { return false };
+    let mut inner = SCHED.lock.lock();
+    inbox_push(&mut inner, home, gp);
+    let waits_locked = core::ptr::eq(
+        home.lockedg.load(Ordering::Relaxed).map_or(core::ptr::null(), |g| g),
+        gp,
+    ) && inner.mlocked.remove(home.id());
+    if waits_locked || inner.midle.remove(home.id()) {
+        drop(inner);
+        // It sleeps: it gets this M's P, since no other may be free, and this M waits for one.
+        let p = idle::releasep(m);
+        idle::hand_over(home, p, false);
+        idle::stopm(m);
+    } else {
+        drop(inner);
+        // It is awake and looks into its inbox at its next switch, which is now.
+        preempt::preemptone(home);
+        home.poke();
+    }
+    true
+}
+
+/// On g0: an M with a locked goroutine that is not running waits for it (Go: `stoplockedm`). None:
+/// the M is free to run anything.
+pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
+    m.lockedg.load(Ordering::Relaxed)?;
+    let mut inner = SCHED.lock.lock();
+    if let Some(gp) = inner.inbox[m.id()].remove_first(|g| g.lockedm.load(Ordering::Relaxed).is_some())
+    {
+        m.inbox_len.fetch_sub(1, Ordering::Relaxed);
+        return Some(gp);
+    }
+    if inner.mlocked.len() + 1 == inner.mcount() {
+        return None; // the guest house
+    }
+    inner.mlocked.insert(m.id());
+    drop(inner);
+    let p = idle::releasep(m);
+    idle::handoffp(p);
+    fatal::checkdead(&SCHED.lock.lock());
+    while m.sleep(NEVER, || false) != Wake::Signalled {
+        // Input that came to this CPU is for whoever is free.
+        if SCHED.input_pending.load(Ordering::Relaxed) {
+            idle::wakep();
+        }
+    }
+    m.park.clear();
+    let p = m.nextp.swap(None, Ordering::Acquire).expect("a woken M is given a P");
+    idle::acquirep(m, p);
+    let gp = inbox_pop(&mut SCHED.lock.lock(), m);
+    Some(gp.expect("a locked M is woken for its goroutine"))
+}

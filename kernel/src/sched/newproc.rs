@@ -1,0 +1,263 @@
+//! Making goroutines, and their end.
+//!
+//! A G lives at the top of its stack's first frame, and its closure right below: in the steady state
+//! a spawn takes a dead G from the P's own list, writes the closure, and puts the G into `runnext`.
+//! It allocates nothing, and takes no lock.
+//!
+//! ```text
+//!   top of the slot ─▶ ┌──────────────────┐
+//!                      │ G                │
+//!          stack.hi ─▶ ├──────────────────┤ 64-aligned
+//!                      │ closure          │ ◀── sched.ctxt
+//!                      │ goexit + 1       │ ◀── sched.sp
+//!                      └──────────────────┘
+//! ```
+//!
+//! Gs are never freed: a dead one waits on a list with its stack, so a stale `&'static G` always
+//! names a G.
+
+use alloc::boxed::Box;
+use core::sync::atomic::Ordering;
+
+use crate::arch::switch::{self, GHead, Stack, preempt_off, preempt_on};
+use crate::mem::stack;
+use crate::sched::g::{G, Status, getg};
+use crate::sched::m::getm;
+use crate::sched::p::{GFREE_MAX, GOID_BATCH, P};
+use crate::sched::{SCHED, fatal, idle, lockedm, model, park, schedule};
+
+/// Closures up to this size are written to the new stack; larger ones are boxed.
+const CLOSURE_MAX: usize = 1024;
+const CLOSURE_ALIGN_MAX: usize = 64;
+
+/// What a new goroutine is given besides its closure.
+#[derive(Default, Clone, Copy)]
+pub struct Attributes {
+    /// Shown in dumps.
+    pub name: Option<&'static str>,
+    /// Bytes of stack, if not the default.
+    pub stack_size: Option<usize>,
+    /// Of the runtime's own.
+    pub system: bool,
+    /// Called when it panics, instead of ending the image.
+    pub panic_hook: Option<fatal::PanicHook>,
+    /// Return address of the `go` statement.
+    pub gopc: usize,
+}
+
+/// There is no memory for a goroutine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+/// Starts a goroutine (Go: `newproc`). It runs next on this P.
+///
+/// # Errors
+/// No memory for its stack; `f` is dropped without having run.
+pub fn newproc<F>(f: F, attributes: Attributes) -> Result<u64, OutOfMemory>
+where
+    F: FnOnce() + Send + 'static,
+{
+    if size_of::<F>() <= CLOSURE_MAX && align_of::<F>() <= CLOSURE_ALIGN_MAX {
+        spawn(f, attributes)
+    } else {
+        let f: Box<dyn FnOnce() + Send> = Box::new(f);
+        spawn(f, attributes)
+    }
+}
+
+fn spawn<F>(f: F, attributes: Attributes) -> Result<u64, OutOfMemory>
+where
+    F: FnOnce() + Send + 'static,
+{
+    let size = attributes.stack_size.unwrap_or(stack::DEFAULT_SIZE);
+    preempt_off();
+    let p = getm().p.load(Ordering::Relaxed).expect("a goroutine is started by an M with a P");
+    let Some(gp) = gfget(p, size).or_else(|| malg(size)) else {
+        preempt_on();
+        return Err(OutOfMemory);
+    };
+    write_first_frame(gp, f);
+    let goid = next_goid(p);
+    gp.goid.store(goid, Ordering::Relaxed);
+    let parent = getg();
+    gp.parent_goid.store(parent.goid.load(Ordering::Relaxed), Ordering::Relaxed);
+    gp.gopc.store(attributes.gopc, Ordering::Relaxed);
+    gp.startpc.store(entry::<F> as *const () as usize, Ordering::Relaxed);
+    if attributes.name.is_some() {
+        gp.set_name(attributes.name);
+    }
+    gp.panic_hook.store(attributes.panic_hook.map_or(0, |f| f as usize), Ordering::Relaxed);
+    if attributes.system {
+        gp.system.store(true, Ordering::Relaxed);
+        SCHED.ngsys.fetch_add(1, Ordering::Relaxed);
+    }
+    p.stats.created.add(1);
+    gp.casgstatus(Status::Dead, Status::Runnable);
+    model::runqput(p, gp, true);
+    if SCHED.started.load(Ordering::Relaxed) {
+        idle::wakep();
+    }
+    preempt_on();
+    Ok(goid)
+}
+
+/// Puts the closure on the new stack, and below it what the first switch there finds.
+fn write_first_frame<F: FnOnce() + Send + 'static>(gp: &'static G, f: F) {
+    let hi = gp.head.stack.get().hi;
+    let closure = (hi - size_of::<F>()) & !(align_of::<F>().max(16) - 1);
+    let sp = closure - 8;
+    // SAFETY: both lie in the first frame of a stack that is ours alone, below the G.
+    unsafe {
+        (closure as *mut F).write(f);
+        (sp as *mut usize).write(switch::goexit as *const () as usize + 1);
+    }
+    let buf = gp.gobuf();
+    buf.sp.set(sp);
+    buf.bp.set(0);
+    buf.pc.set(switch::gostart as *const () as usize);
+    buf.ret.set(entry::<F> as *const () as usize);
+    buf.ctxt.set(closure);
+}
+
+/// First function of a goroutine; returns into `goexit`.
+extern "C" fn entry<F: FnOnce() + Send + 'static>(closure: *mut F) {
+    // SAFETY: `write_first_frame` put it there, for this one call.
+    let f = unsafe { closure.read() };
+    f();
+}
+
+fn next_goid(p: &'static P) -> u64 {
+    let mut next = p.goid_next.load(Ordering::Relaxed);
+    if next == p.goid_end.load(Ordering::Relaxed) {
+        next = SCHED.goidgen.fetch_add(GOID_BATCH, Ordering::Relaxed);
+        p.goid_end.store(next + GOID_BATCH, Ordering::Relaxed);
+    }
+    p.goid_next.store(next + 1, Ordering::Relaxed);
+    next
+}
+
+/// Makes a G with a stack, dead (Go: `malg`).
+#[cold]
+fn malg(size: usize) -> Option<&'static G> {
+    let slot = stack::alloc(size)?;
+    let place = (slot.hi - size_of::<G>()) & !63;
+    // SAFETY: the first frame of a stack that is ours alone; G fits in it, and is never freed.
+    let gp: &'static G = unsafe {
+        let place = place as *mut G;
+        place.write(G::new());
+        &*place
+    };
+    gp.head.stack.set(Stack { lo: slot.lo, hi: place });
+    gp.gobuf().g.set(gp.as_head());
+    gp.casgstatus(Status::Idle, Status::Dead);
+    // The list of all Gs only grows: a push by compare-and-swap; release publishes the G.
+    let mut head = SCHED.allgs.load(Ordering::Relaxed);
+    loop {
+        gp.alllink.store(head, Ordering::Relaxed);
+        match SCHED.allgs.compare_exchange(head, Some(gp), Ordering::Release, Ordering::Relaxed) {
+            Ok(()) => return Some(gp),
+            Err(now) => head = now,
+        }
+    }
+}
+
+/// Whether a G's stack has at least `size` bytes, and not more than the next size would.
+fn fits(gp: &G, size: usize) -> bool {
+    stack_len(gp) + size_of::<G>() + 64 >= size
+}
+
+fn stack_len(gp: &G) -> usize {
+    let stack = gp.head.stack.get();
+    stack.hi - stack.lo
+}
+
+fn is_standard(gp: &G) -> bool {
+    stack_len(gp) <= stack::DEFAULT_SIZE
+}
+
+/// A dead G to use again (Go: `gfget`).
+fn gfget(p: &'static P, size: usize) -> Option<&'static G> {
+    if size > stack::DEFAULT_SIZE {
+        return SCHED.lock.lock().gfree_large.remove_first(|gp| fits(gp, size));
+    }
+    if p.gfree.load(Ordering::Relaxed).is_none() {
+        gfget_global(p);
+    }
+    let gp = p.gfree.load(Ordering::Relaxed)?;
+    p.gfree.store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
+    p.gfree_count.store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    Some(gp)
+}
+
+/// Fetches half a list of dead Gs.
+#[cold]
+fn gfget_global(p: &'static P) {
+    let mut inner = SCHED.lock.lock();
+    for _ in 0..GFREE_MAX / 2 {
+        let Some(gp) = inner.gfree.pop_front() else { break };
+        gfpush(p, gp);
+    }
+}
+
+fn gfpush(p: &'static P, gp: &'static G) {
+    gp.schedlink.store(p.gfree.load(Ordering::Relaxed), Ordering::Relaxed);
+    p.gfree.store(Some(gp), Ordering::Relaxed);
+    p.gfree_count.store(p.gfree_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}
+
+/// On g0: keeps a dead G for the next spawn (Go: `gfput`).
+fn gfput(p: &'static P, gp: &'static G) {
+    if !is_standard(gp) {
+        SCHED.lock.lock().gfree_large.push_back(gp);
+        return;
+    }
+    gfpush(p, gp);
+    if p.gfree_count.load(Ordering::Relaxed) < GFREE_MAX {
+        return;
+    }
+    let mut inner = SCHED.lock.lock();
+    while p.gfree_count.load(Ordering::Relaxed) >= GFREE_MAX / 2 {
+        let Some(gp) = p.gfree.load(Ordering::Relaxed) else { break };
+        p.gfree.store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
+        p.gfree_count.store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        inner.gfree.push_back(gp);
+    }
+}
+
+/// Ends the running goroutine (Go: `goexit1`). Its stack's frames are not unwound: there is no
+/// unwinding in this kernel, so what they own is not dropped.
+pub fn goexit() -> ! {
+    // SAFETY: goexit0 puts the G on a free list.
+    unsafe { switch::mcall(goexit0) };
+    unreachable!("a dead goroutine is never continued")
+}
+
+#[unsafe(no_mangle)]
+extern "Rust" fn gosched_goexit1() -> ! {
+    goexit()
+}
+
+unsafe extern "C" fn goexit0(head: *mut GHead) -> ! {
+    // SAFETY: mcall passes the goroutine that it saved.
+    let gp = unsafe { G::of(head) };
+    gdestroy(gp);
+    schedule::schedule()
+}
+
+/// On g0: takes all from a goroutine that it must not take into its next life (Go: `gdestroy`).
+fn gdestroy(gp: &'static G) {
+    let p = getm().p.load(Ordering::Relaxed).expect("a goroutine ran here, so there is a P");
+    gp.casgstatus(Status::Running, Status::Dead);
+    lockedm::unlock(gp);
+    gp.pinned.store(-1, Ordering::Relaxed);
+    if gp.name().is_some() {
+        gp.set_name(None);
+    }
+    if gp.system.swap(false, Ordering::Relaxed) {
+        SCHED.ngsys.fetch_sub(1, Ordering::Relaxed);
+    }
+    gp.timer.stop();
+    park::dropg(gp);
+    p.stats.ended.add(1);
+    gfput(p, gp);
+}

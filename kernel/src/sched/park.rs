@@ -1,0 +1,218 @@
+//! Parking a goroutine and readying it.
+//!
+//! # Protocol
+//!
+//! 1. The goroutine puts itself into a queue under that queue's lock and calls [`gopark`] with the
+//!    lock still held and a function that releases it.
+//! 2. On g0, when the goroutine is saved whole: running → waiting, the M lets go of it, and only
+//!    then is the lock released. From that instant a waker on another CPU may run the goroutine to
+//!    its end; neither its stack nor anything on it may be touched any more.
+//! 3. A waker takes the goroutine out of the queue under the lock, which makes it the only one, and
+//!    calls [`goready`] after releasing the lock.
+//!
+//! Releasing the lock before parking loses wake-ups; parking before releasing it deadlocks; hence
+//! the detour over g0. The function may also refuse (return false): then nobody may have been able
+//! to ready the goroutine, and it goes on at once.
+//!
+//! What gopark wants done travels in the G, not in the M (Go: `m.waitunlockf`): so an asynchronous
+//! preemption between filling it in and the switch moves it along and does no harm.
+
+use core::ptr;
+use core::sync::atomic::Ordering;
+
+use crate::arch;
+use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
+use crate::base::lock::{Lock, LockGuard};
+use crate::sched::g::{G, Status, UnlockFn, getg};
+use crate::sched::m::getm;
+use crate::sched::{SCHED, idle, model, schedule, sudog, timers};
+
+macro_rules! wait_reasons {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a goroutine waits, as its dump says (Go: `waitReason`, with Go's words).
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        #[allow(missing_docs, reason = "the text is the documentation")]
+        pub enum WaitReason { $($(#[$doc])* $name,)* }
+
+        impl WaitReason {
+            const ALL: &[WaitReason] = &[$(WaitReason::$name,)*];
+
+            /// Go's words for it.
+            pub fn text(self) -> &'static str {
+                match self { $(WaitReason::$name => $text,)* }
+            }
+        }
+    };
+}
+
+wait_reasons! {
+    Zero = "",
+    ChanReceive = "chan receive",
+    ChanSend = "chan send",
+    IoWait = "IO wait",
+    Preempted = "preempted",
+    Sleep = "sleep",
+    SyncMutexLock = "sync.Mutex.Lock",
+    SyncWaitGroupWait = "sync.WaitGroup.Wait",
+    Semacquire = "semacquire",
+}
+
+impl WaitReason {
+    /// The reason with this number.
+    pub fn of(number: u8) -> Self {
+        Self::ALL.get(number as usize).copied().unwrap_or(WaitReason::Zero)
+    }
+}
+
+/// Parks the running goroutine until [`goready`] (Go: `gopark`).
+///
+/// `unlock(g, arg)` runs on g0 after the goroutine is parked. The caller may hold the one lock that
+/// `unlock` releases, and no other.
+pub fn gopark(unlock: UnlockFn, arg: usize, reason: WaitReason) {
+    let gp = getg();
+    gp.set_waitreason(reason);
+    gp.park_unlock.store(unlock as usize, Ordering::Relaxed);
+    gp.park_lock.store(arg, Ordering::Relaxed);
+    // SAFETY: goroutines alone park, and the queue that `unlock` opens leads back to this one.
+    unsafe { switch::mcall(park_m) };
+}
+
+/// Parks with a lock held, which is released when the goroutine is parked (Go: `goparkunlock`).
+pub fn gopark_unlock<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
+    gopark(unlock_leaked::<T>, ptr::from_ref(guard.leak()) as usize, reason);
+}
+
+fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
+    // SAFETY: gopark_unlock passed the lock that it left held on this M, and what somebody waits
+    // for with a place in it is alive.
+    unsafe { (*(lock as *const Lock<T>)).unlock_leaked() };
+    true
+}
+
+/// As [`gopark_unlock`], for a wait that a timer may end too (`sudog::begin_wait`). The caller says
+/// until when in `sleep_until_ns`, and afterwards stops the timer and finds out who woke it.
+pub fn gopark_unlock_until<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
+    gopark(arm_and_unlock::<T>, ptr::from_ref(guard.leak()) as usize, reason);
+}
+
+fn arm_and_unlock<T>(gp: &'static G, lock: usize) -> bool {
+    // The timer first: after the unlock a waker may run `gp`.
+    arm_timer(gp, end_wait, gp.select_done.load(Ordering::Relaxed));
+    unlock_leaked::<T>(gp, lock)
+}
+
+fn end_wait(gp: usize, ticket: u32) {
+    // SAFETY: `arm_timer` passed a G, and Gs are never freed.
+    let gp = unsafe { &*(gp as *const G) };
+    if sudog::win(gp, ticket) {
+        goready(gp);
+    }
+}
+
+/// Parks the running goroutine until its `sleep_until_ns`.
+pub fn sleep() {
+    // The timer is armed when the goroutine is parked: else it could fire before.
+    gopark(
+        |gp, _| {
+            arm_timer(gp, end_sleep, 0);
+            true
+        },
+        0,
+        WaitReason::Sleep,
+    );
+}
+
+fn end_sleep(gp: usize, _: u32) {
+    // SAFETY: as in `end_wait`. Nothing else ends a sleep.
+    goready(unsafe { &*(gp as *const G) });
+}
+
+/// On g0, for a G that is parked: arms its timer on this P. `gp` may run before this returns.
+fn arm_timer(gp: &'static G, f: timers::TimerFn, ticket: u32) {
+    let m = getm();
+    let p = m.p.load(Ordering::Relaxed).expect("a goroutine parks on an M with a P");
+    let when_ns = gp.sleep_until_ns.load(Ordering::Relaxed);
+    // SAFETY: Gs are never freed, and the timer is stopped before it is armed again.
+    unsafe { p.timers.add(&gp.timer, when_ns, f, ptr::from_ref(gp) as usize, ticket) };
+    m.arm(when_ns);
+    idle::wake_for_timer(when_ns);
+}
+
+/// On g0: the second half of [`gopark`].
+unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
+    // SAFETY: mcall passes the goroutine that it saved.
+    let gp = unsafe { G::of(head) };
+    let unlock = gp.park_unlock.load(Ordering::Relaxed);
+    let arg = gp.park_lock.load(Ordering::Relaxed);
+    gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
+    gp.casgstatus(Status::Running, Status::Waiting);
+    dropg(gp);
+    // SAFETY: gopark stored an UnlockFn.
+    let unlock = unsafe { core::mem::transmute::<usize, UnlockFn>(unlock) };
+    if !unlock(gp, arg) {
+        gp.casgstatus(Status::Waiting, Status::Runnable);
+        schedule::execute(getm(), gp, true);
+    }
+    schedule::schedule()
+}
+
+/// On g0: the M lets go of its goroutine (Go: `dropg`).
+pub fn dropg(gp: &'static G) {
+    gp.m.store(None, Ordering::Relaxed);
+    getm().head.curg.store(core::ptr::null_mut(), Ordering::Relaxed);
+}
+
+/// Makes a parked goroutine runnable: it runs next on this P (Go: `goready`). Exactly one caller
+/// for each park.
+pub fn goready(gp: &'static G) {
+    preempt_off();
+    gp.casgstatus(Status::Waiting, Status::Runnable);
+    let p = getm().p.load(Ordering::Relaxed).expect("a goroutine is readied by an M with a P");
+    model::runqput(p, gp, true);
+    idle::wakep();
+    preempt_on();
+}
+
+/// Goes to the end of the global queue (Go: `runtime.Gosched`).
+pub fn gosched() {
+    // SAFETY: gosched_m puts the goroutine on a queue.
+    unsafe { switch::mcall(gosched_m) };
+}
+
+unsafe extern "C" fn gosched_m(head: *mut GHead) -> ! {
+    // SAFETY: mcall passes the goroutine that it saved.
+    let gp = unsafe { G::of(head) };
+    gosched_impl(gp, false)
+}
+
+/// On g0: the running goroutine becomes runnable again, behind all others.
+pub fn gosched_impl(gp: &'static G, preempted: bool) -> ! {
+    gp.casgstatus(Status::Running, Status::Runnable);
+    dropg(gp);
+    let m = getm();
+    match m.p.load(Ordering::Relaxed) {
+        // It was not its fault: when the world goes on, so does it.
+        Some(p) if preempted && SCHED.gcwaiting.load(Ordering::Relaxed) => {
+            model::runqput(p, gp, true);
+        }
+        _ => model::globrunqput(gp),
+    }
+    idle::wakep();
+    schedule::schedule()
+}
+
+/// Goes to the end of this P's queue and wakes nobody (Go: `goyield`).
+pub fn goyield() {
+    unsafe extern "C" fn goyield_m(head: *mut GHead) -> ! {
+        // SAFETY: mcall passes the goroutine that it saved.
+        let gp = unsafe { G::of(head) };
+        gp.casgstatus(Status::Running, Status::Runnable);
+        dropg(gp);
+        let p = getm().p.load(Ordering::Relaxed).expect("a goroutine ran here, so there is a P");
+        model::runqput(p, gp, false);
+        schedule::schedule()
+    }
+    // SAFETY: goyield_m puts the goroutine on a queue.
+    unsafe { switch::mcall(goyield_m) };
+}

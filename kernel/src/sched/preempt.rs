@@ -1,0 +1,242 @@
+//! Preemption: who asks for it, where it is taken, and how it is forced.
+//!
+//! 1. **Request.** The tick finds that the slice is over or a timer is due, or another CPU wants
+//!    the M to look at something: `g.preempt` is set and `stackguard0` poisoned.
+//! 2. **Safe point.** The next function that is entered compares `rsp` with `stackguard0` and lands
+//!    in `newstack`, which yields, unless preemption is off; then the request stays in `g.preempt`,
+//!    and the last `preempt_on` poisons again.
+//! 3. **Asynchronous.** A loop without calls has no safe point. If the flag is still there at the
+//!    next tick, the interrupt rewrites where it returns to: `switch::async_preempt`. Possible at
+//!    every instruction of a goroutine on its own stack with preemption on. All runtime state that a
+//!    goroutine touches is touched with preemption off, so no list of forbidden functions is needed,
+//!    but for the switch itself, which has a section of its own.
+//!
+//! Everything here is a hint that may hit the wrong goroutine (the P may have switched meanwhile):
+//! then that one yields once too often. A request may be lost (`execute` clears the flag): whoever
+//! depends on it asks again.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use crate::arch;
+use crate::arch::TrapFrame;
+use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
+use crate::sched::g::{G, getg};
+use crate::sched::m::{M, getm};
+use crate::sched::p::P;
+use crate::sched::{SCHED, fatal, idle, park, sysmon};
+
+/// How much of preemption runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Mode {
+    /// None: a goroutine runs until it parks or yields.
+    Off = 0,
+    /// Requests, taken at safe points.
+    Coop = 1,
+    /// Also by the interrupt itself.
+    Async = 2,
+}
+
+static MODE: AtomicU8 = AtomicU8::new(Mode::Async as u8);
+
+/// Chooses how much of preemption runs; at boot.
+pub fn set_mode(mode: Mode) {
+    MODE.store(mode as u8, Ordering::Relaxed);
+}
+
+/// How much of preemption runs.
+pub fn mode() -> Mode {
+    match MODE.load(Ordering::Relaxed) {
+        0 => Mode::Off,
+        1 => Mode::Coop,
+        _ => Mode::Async,
+    }
+}
+
+/// How long a goroutine has for reaching a safe point before the interrupt preempts it itself.
+const GRACE_NS: u64 = 100_000;
+
+/// Asks the goroutine that runs on `m` to yield (Go: `preemptone`). False if none runs there.
+pub fn preemptone(m: &'static M) -> bool {
+    let Some(gp) = m.curg() else { return false };
+    if mode() == Mode::Off {
+        return false;
+    }
+    gp.request_preempt();
+    if mode() == Mode::Async && !core::ptr::eq(m, getm()) {
+        getm().stats.ipis_sent.add(1);
+        arch::send_ipi(m.id(), arch::Ipi::Preempt);
+    }
+    true
+}
+
+/// Asks all running goroutines to yield. Preemption is off.
+pub fn preemptall() {
+    for p in SCHED.allp() {
+        if let Some(m) = p.m.load(Ordering::Relaxed)
+            && !core::ptr::eq(m, getm())
+        {
+            preemptone(m);
+        }
+    }
+}
+
+/// On g0 or in the tick: sets the timer for the goroutine that runs, or is about to.
+pub fn arm_slice(m: &'static M, p: &'static P) {
+    let end = arch::nanotime() + SCHED.slice_ns.load(Ordering::Relaxed);
+    m.rearm(end.min(p.timers.min_when()));
+}
+
+/// Interrupt: this CPU's timer fired.
+pub fn tick(frame: &mut TrapFrame) {
+    let m = getm();
+    m.stats.ticks.add(1);
+    m.disarmed();
+    if m.park.is_halted() {
+        return; // the sleeper looks at the clock itself
+    }
+    let now_ns = arch::nanotime();
+    sysmon::tick(now_ns);
+    let (Some(p), Some(gp)) = (m.p.load(Ordering::Relaxed), m.curg()) else {
+        return; // on g0: `execute` arms the timer
+    };
+    let over = arch::cputicks().wrapping_sub(p.slice_end.load(Ordering::Relaxed)) as i64 >= 0;
+    let due = p.timers.min_when() <= now_ns || over && orphaned_timer_is_due(now_ns);
+    if !(over || due || gp.preempt_requested()) || mode() == Mode::Off {
+        // The slice began after the timer was armed.
+        return arm_rest(m, p, now_ns);
+    }
+    if !gp.preempt_requested() {
+        p.stats.preempt_asked.add(1);
+        gp.request_preempt();
+    } else if mode() == Mode::Async {
+        preempt_now(p, frame);
+    } else {
+        gp.request_preempt();
+    }
+    m.rearm(now_ns + GRACE_NS);
+}
+
+/// Interrupt: it left work for the scheduler, which the goroutine here, if any, is to let look.
+pub fn let_scheduler_look() {
+    let m = getm();
+    if let Some(gp) = m.curg().filter(|_| mode() != Mode::Off && !m.park.is_halted()) {
+        gp.request_preempt();
+        m.arm(arch::nanotime() + GRACE_NS);
+    }
+}
+
+/// Whether a timer of an idle P is due and no idle M watches it, which happens while all Ms are busy
+/// with fewer Ps than there are.
+fn orphaned_timer_is_due(now_ns: u64) -> bool {
+    SCHED.npidle.load(Ordering::Relaxed) > 0
+        && SCHED.timer_keeper.load(Ordering::Relaxed).is_none()
+        && idle::first_timer() <= now_ns
+}
+
+/// Arms the timer for what is left of the slice.
+fn arm_rest(m: &'static M, p: &'static P, now_ns: u64) {
+    let slice_ticks = SCHED.slice_ticks.load(Ordering::Relaxed).max(1);
+    let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed);
+    let left = p.slice_end.load(Ordering::Relaxed).wrapping_sub(arch::cputicks());
+    let left_ns = (u128::from(slice_ns) * u128::from(left) / u128::from(slice_ticks)) as u64;
+    // With preemption off the slice may be long over, and `left` wrapped.
+    let next = now_ns + left_ns.clamp(1_000, slice_ns);
+    let timer = p.timers.min_when();
+    m.rearm(if timer > now_ns { next.min(timer) } else { next });
+}
+
+/// Interrupt: another CPU asked the goroutine here to yield.
+pub fn preempt_ipi(frame: &mut TrapFrame) {
+    let m = getm();
+    m.stats.ipis_got.add(1);
+    if let (Some(p), Some(gp)) = (m.p.load(Ordering::Relaxed), m.curg())
+        && gp.preempt_requested()
+    {
+        preempt_now(p, frame);
+    }
+}
+
+/// Interrupt: preempts the interrupted goroutine if this is possible here.
+fn preempt_now(p: &'static P, frame: &mut TrapFrame) {
+    let m = getm();
+    let on_its_stack = frame.saved_g == m.head.curg.load(Ordering::Relaxed);
+    if !on_its_stack
+        || m.head.locks.load(Ordering::Relaxed) != 0
+        || switch::in_switch(frame.rip as usize)
+    {
+        return;
+    }
+    // SAFETY: saved_g is the goroutine that runs here.
+    let stack = unsafe { (*frame.saved_g).stack.get() };
+    let rsp = frame.rsp as usize;
+    if rsp > stack.hi || rsp < stack.lo + switch::ASYNC_PREEMPT_ROOM {
+        return;
+    }
+    p.stats.preempt_async.add(1);
+    // SAFETY: a goroutine on its own stack with room, outside the switch.
+    unsafe { switch::inject_async_preempt(&mut frame.rip, &mut frame.rsp) };
+}
+
+/// From `switch::async_preempt`, on the goroutine's stack: all registers are saved.
+#[unsafe(no_mangle)]
+extern "Rust" fn gosched_async_preempt() {
+    // SAFETY: gopreempt_m puts the goroutine on a queue.
+    unsafe { switch::mcall(gopreempt_m) };
+}
+
+unsafe extern "C" fn gopreempt_m(head: *mut GHead) -> ! {
+    // SAFETY: mcall passes the goroutine that it saved.
+    park::gosched_impl(unsafe { G::of(head) }, true)
+}
+
+/// From the safe point, with stackguard0 = 0: preemption was asked for, or the stack is nearly used
+/// up (Go: `newstack`). `sp` is that of the function that was entered.
+#[unsafe(no_mangle)]
+extern "Rust" fn gosched_newstack(sp: usize) {
+    let gp = getg();
+    let guard = gp.stack_guard();
+    if sp <= guard {
+        fatal::stack_overflow(sp);
+    }
+    gp.head.stackguard0.store(guard, Ordering::Relaxed);
+    let chaos = SCHED.chaos.load(Ordering::Relaxed) != 0;
+    if switch::preempt_depth() == 0 && is_goroutine(gp) {
+        if gp.preempt_requested() {
+            count_taken();
+            // SAFETY: gopreempt_m puts the goroutine on a queue.
+            unsafe { switch::mcall(gopreempt_m) };
+        } else if chaos && strikes() {
+            park::gosched();
+        }
+    }
+    if chaos {
+        chaos_poison(gp);
+    }
+}
+
+fn is_goroutine(gp: &'static G) -> bool {
+    gp.goid.load(Ordering::Relaxed) != 0
+}
+
+fn strikes() -> bool {
+    preempt_off();
+    let strikes = SCHED.chaos_strikes();
+    preempt_on();
+    strikes
+}
+
+fn count_taken() {
+    preempt_off();
+    if let Some(p) = getm().p.load(Ordering::Relaxed) {
+        p.stats.preempt_taken.add(1);
+    }
+    preempt_on();
+}
+
+/// With chaos every safe point takes the slow path, to throw its dice there.
+pub fn chaos_poison(gp: &'static G) {
+    if is_goroutine(gp) {
+        gp.head.stackguard0.store(switch::STACK_PREEMPT, Ordering::Relaxed);
+    }
+}

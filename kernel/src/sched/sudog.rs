@@ -1,0 +1,132 @@
+//! Sudog: a goroutine's place in a wait queue, and the queue.
+//!
+//! A sudog lives on the stack of the goroutine that waits, which does not return before it is out of
+//! the queue. (Go allocates them, since its stacks move.) Whoever holds the lock of the queue's owner
+//! may follow the pointers.
+
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+
+use crate::sched::g::G;
+
+/// A goroutine in a wait queue.
+pub struct Sudog {
+    /// Who waits.
+    pub g: &'static G,
+    /// Where the value is, or is to go; what it points to is the queue's owner's matter.
+    pub elem: Cell<*mut ()>,
+    /// What ended the wait: a value passed (true), or the channel was closed (false).
+    pub success: Cell<bool>,
+    /// Several may end this wait (a timer, other channels): only who [`win`]s with this ticket may
+    /// use the sudog.
+    pub ticket: Option<u32>,
+    next: Cell<Option<NonNull<Sudog>>>,
+    prev: Cell<Option<NonNull<Sudog>>>,
+    queued: Cell<bool>,
+}
+
+impl Sudog {
+    /// A place for `g`, in no queue yet.
+    pub fn new(g: &'static G, elem: *mut (), ticket: Option<u32>) -> Self {
+        Self {
+            g,
+            elem: Cell::new(elem),
+            success: Cell::new(false),
+            ticket,
+            next: Cell::new(None),
+            prev: Cell::new(None),
+            queued: Cell::new(false),
+        }
+    }
+}
+
+/// Waiting goroutines, first in, first out.
+pub struct WaitQueue {
+    first: Option<NonNull<Sudog>>,
+    last: Option<NonNull<Sudog>>,
+}
+
+// SAFETY: the pointers are followed under the lock of the queue's owner only, and lead to sudogs of
+// goroutines that cannot go on before they are out of the queue.
+unsafe impl Send for WaitQueue {}
+
+impl WaitQueue {
+    /// Nobody.
+    pub const fn new() -> Self {
+        Self { first: None, last: None }
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// Adds a waiter at the end.
+    ///
+    /// # Safety
+    /// The sudog stays in place until it is out of the queue.
+    pub unsafe fn enqueue(&mut self, sudog: &Sudog) {
+        sudog.prev.set(self.last);
+        sudog.next.set(None);
+        sudog.queued.set(true);
+        let place = Some(NonNull::from(sudog));
+        match self.last {
+            // SAFETY: sudogs in the queue are alive.
+            Some(last) => unsafe { last.as_ref() }.next.set(place),
+            None => self.first = place,
+        }
+        self.last = place;
+    }
+
+    /// Takes the first waiter whose wait nobody else has ended.
+    pub fn dequeue(&mut self) -> Option<&Sudog> {
+        loop {
+            // SAFETY: sudogs in the queue are alive.
+            let sudog = unsafe { self.first?.as_ref() };
+            self.unlink(sudog);
+            if sudog.ticket.is_none_or(|ticket| win(sudog.g, ticket)) {
+                return Some(sudog);
+            }
+        }
+    }
+
+    /// Takes this very sudog out. False if it is out already.
+    pub fn remove(&mut self, sudog: &Sudog) -> bool {
+        let queued = sudog.queued.get();
+        if queued {
+            self.unlink(sudog);
+        }
+        queued
+    }
+
+    fn unlink(&mut self, sudog: &Sudog) {
+        let (prev, next) = (sudog.prev.get(), sudog.next.get());
+        match prev {
+            // SAFETY: neighbours in the queue are alive.
+            Some(prev) => unsafe { prev.as_ref() }.next.set(next),
+            None => self.first = next,
+        }
+        match next {
+            // SAFETY: as above.
+            Some(next) => unsafe { next.as_ref() }.prev.set(prev),
+            None => self.last = prev,
+        }
+        sudog.queued.set(false);
+    }
+}
+
+/// Begins a wait of the running goroutine that several may end. The ticket names this one wait: a
+/// timer that fired for an earlier one, but was slow to say so, comes with an old ticket.
+pub fn begin_wait(g: &G) -> u32 {
+    let ticket = (g.select_done.load(Ordering::Relaxed) | 1).wrapping_add(1);
+    g.select_done.store(ticket, Ordering::Relaxed);
+    ticket
+}
+
+/// Ends a wait that several may end: true for the one who does.
+pub fn win(g: &G, ticket: u32) -> bool {
+    g.select_done
+        .compare_exchange(ticket, ticket | 1, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok()
+}

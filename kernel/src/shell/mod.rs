@@ -1,0 +1,3 @@
+//! The serial console's shell.
+
+pub mod input;
