@@ -8,7 +8,7 @@ use crate::sched::m::{ALLM, M};
 use crate::sched::note::Wake;
 use crate::sched::p::{ALLP, P, PStatus};
 use crate::sched::timers::NEVER;
-use crate::sched::{Inner, SCHED, fatal};
+use crate::sched::{Inner, SCHED, fatal, lockedm};
 
 /// A set of Ms or Ps by number, the lowest first: work gathers on few CPUs when there is little.
 pub struct IdleSet(u64);
@@ -159,8 +159,10 @@ fn wakep_slow() {
         Some(p) => match inner.midle.pop() {
             Some(m) => Some((&ALLM[m], p)),
             None => {
-                // Every M runs or waits for its locked goroutine: the P stays idle.
+                // Every M runs, waits for its locked goroutine, or is on its way to sleep: the P stays
+                // idle, and in the last case `stopm` comes back for it.
                 inner.pidleput(p);
+                SCHED.needspinning.store(true, Ordering::SeqCst);
                 None
             }
         },
@@ -206,6 +208,26 @@ pub fn resetspinning(m: &'static M) {
 /// until one is due (Go: `stopm`). Returns with a P.
 pub fn stopm(m: &'static M) {
     let mut inner = SCHED.lock.lock();
+    // Between giving up its P and this lock the M was on no list: what came for it alone went to its
+    // inbox, as to an M that is awake; and an M that had to hand off a P with work, or made
+    // work, found nobody to take it, and left the P idle.
+    let for_me = m.inbox_len.load(Ordering::Relaxed) != 0;
+    let needed = SCHED.needspinning.load(Ordering::SeqCst);
+    if for_me || needed || !inner.runq.is_empty() {
+        if let Some(p) = inner.pidleget(0) {
+            drop(inner);
+            acquirep(m, p);
+            if needed {
+                becomes_spinning(m);
+            }
+            return;
+        }
+        // All Ps run. Who finds it in the global queue sends it here again, with a P.
+        while let Some(gp) = lockedm::inbox_pop(&mut inner, m) {
+            inner.runq.push_back(gp);
+        }
+        inner.publish_runqsize();
+    }
     inner.midle.insert(m.id());
     fatal::checkdead(&inner);
     drop(inner);
@@ -336,7 +358,8 @@ pub fn handoffp(p: &'static P) {
             hand_over(&ALLM[m], p, false);
             return;
         }
-        // Go would start a thread. Here every M runs, and will look at the global queue.
+        // Go would start a thread. Here every M runs, and will look at the global queue, at the
+        // latest in `stopm`.
         while let Some((gp, _)) = p.runq.get() {
             inner.runq.push_back(gp);
         }
