@@ -8,10 +8,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use bootloader_api::config::Mapping;
 use bootloader_api::info::MemoryRegionKind;
 use bootloader_api::{BootInfo, BootloaderConfig};
-use conquer_once::spin::OnceCell;
 
 use crate::arch::switch::{self, MHead, Stack};
 use crate::arch::{self, BootFacts, CpuStacks, Handlers, TrapFrame};
+use crate::base::cmdline::{self, options};
 use crate::base::intrinsics;
 use crate::base::options::{Options, PreemptMode, SchedModel, Traceback};
 use crate::mem::{self, stack, sysstack};
@@ -47,15 +47,8 @@ static CONFIG: BootloaderConfig = {
 #[unsafe(link_section = ".bootloader-config")]
 static CONFIG_BYTES: [u8; BootloaderConfig::SERIALIZED_LEN] = CONFIG.serialize();
 
-/// The command line.
-static OPTIONS: OnceCell<Options> = OnceCell::uninit();
 /// When the main goroutine began to run, in ns since boot.
 static MAIN_STARTED_NS: AtomicU64 = AtomicU64::new(0);
-
-/// What the kernel was asked for at boot.
-pub fn options() -> &'static Options {
-    OPTIONS.get().expect("boot reads the command line before anything asks for it")
-}
 
 /// Entry of the kernel: rdi = BootInfo, rsp = the boot stack. The first instrumented function finds
 /// its M through GS, so GS base and the M's head are set before any Rust code runs.
@@ -141,7 +134,7 @@ fn read_options(info: &BootInfo) {
         None => &[],
     };
     match Options::parse(line) {
-        Ok(options) => OPTIONS.init_once(|| options),
+        Ok(options) => cmdline::init(options),
         Err(error) => refuse(error),
     }
 }

@@ -27,22 +27,35 @@
 //! | [`exceptions`] | the names of the CPU's exceptions |
 //! | [`exit`] | ends the image with a status |
 
+pub mod exceptions;
 pub mod switch;
+mod trap_frame;
 
-#[cfg(not(any(test, loom)))]
+#[cfg(not(test))]
 mod x86_64;
-#[cfg(not(any(test, loom)))]
+#[cfg(not(test))]
 use x86_64 as imp;
 
-#[cfg(any(test, loom))]
+#[cfg(test)]
 mod host;
-#[cfg(any(test, loom))]
+#[cfg(test)]
 use host as imp;
 
+pub use trap_frame::TrapFrame;
+
 pub use imp::{
-    BootFacts, CpuName, CpuStacks, Description, Handlers, Ipi, MAX_CPUS, Refusal, Source,
-    StartError, TrapFrame, choose_trampoline, console_read, console_write, cputicks, describe,
-    enable_console_input, exceptions, exit, flush_tlb, freeze_others, frozen_frame, halt, init_boot_cpu,
-    init_boot_cpu_early, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi,
-    set_deadline, set_handlers, start_cpu,
+    Ipi, MAX_CPUS, console_read, console_write, cputicks, exit, flush_tlb, freeze_others,
+    frozen_frame, halt, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi,
+    set_deadline,
 };
+
+/// What boot alone uses; the host tests do not boot.
+#[cfg(not(test))]
+pub use imp::{
+    BootFacts, CpuName, CpuStacks, Description, Handlers, Refusal, Source, StartError,
+    choose_trampoline, describe, enable_console_input, init_boot_cpu, init_boot_cpu_early,
+    set_handlers, start_cpu,
+};
+
+#[cfg(test)]
+pub(crate) use imp::become_cpu;

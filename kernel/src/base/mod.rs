@@ -2,9 +2,9 @@
 //! line, and the functions that the compiler expects of a libc.
 
 pub mod aref;
+pub mod cmdline;
 pub mod console;
 pub mod counter;
-#[cfg(not(any(test, loom)))]
 pub mod intrinsics;
 pub mod lock;
 pub mod options;

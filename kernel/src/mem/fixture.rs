@@ -1,16 +1,16 @@
-//! What the host tests of `mem` stand on: memory that plays physical memory, and a GS base.
+//! What the host tests of `mem` stand on: memory that plays physical memory, and
+//! threads that play CPUs.
 //!
 //! "Physical" addresses are the addresses of a reservation on the host, so the direct map is at 0.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::arch::asm;
 use std::alloc::{Layout, alloc};
 
 use super::FRAME_SIZE;
 use super::frames::Frames;
 use super::space::PageTables;
-use crate::arch::switch::{GHead, MHead};
+use crate::arch;
 
 /// Where a reservation of `bytes` begins. Pages that are never touched cost nothing; it is never
 /// freed.
@@ -56,7 +56,7 @@ pub(super) fn in_threads<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync) -
     std::thread::scope(|scope| {
         let f = &f;
         let run = move |i| {
-            become_m(i);
+            arch::become_cpu(i);
             f(i)
         };
         let threads: Vec<_> = (0..count).map(|i| scope.spawn(move || run(i))).collect();
@@ -65,29 +65,4 @@ pub(super) fn in_threads<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync) -
             .map(|thread| thread.join().unwrap())
             .collect()
     })
-}
-
-/// Makes this thread an M: points GS base at a head of its own, for the locks.
-pub(super) fn become_m(cpu: usize) {
-    // SAFETY: zeroes are valid for both heads.
-    let (g, m) = unsafe {
-        (
-            Box::<GHead>::new_zeroed().assume_init(),
-            Box::<MHead>::new_zeroed().assume_init(),
-        )
-    };
-    let m = Box::leak(m);
-    m.this = m;
-    m.g = Box::leak(g);
-    m.g0 = m.g;
-    m.cpu = cpu as u32;
-    const SYS_ARCH_PRCTL: usize = 158;
-    const ARCH_SET_GS: usize = 0x1001;
-    let result: isize;
-    // SAFETY: nothing on the host uses GS; the head is never freed.
-    unsafe {
-        asm!("syscall", inlateout("rax") SYS_ARCH_PRCTL => result, in("rdi") ARCH_SET_GS,
-            in("rsi") m, out("rcx") _, out("r11") _, options(nostack));
-    }
-    assert_eq!(result, 0);
 }

@@ -7,19 +7,19 @@ use core::sync::atomic::Ordering;
 use alloc::string::String;
 
 use crate::arch;
+use crate::base::cmdline;
 use crate::println;
 use crate::sched::SCHED;
 use crate::sched::g::G;
 use crate::sched::m::M;
 use crate::sched::p::P;
-use crate::start;
 
 /// Prints the line, and the details if the command line asks for them. On g0 or a goroutine, no lock
 /// held.
 pub fn print() {
     let mut text = String::new();
     // A String takes what it is given.
-    let _ = line(&mut text, start::options().scheddetail);
+    let _ = line(&mut text, cmdline::options().scheddetail);
     println!("{text}");
 }
 

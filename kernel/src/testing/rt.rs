@@ -10,12 +10,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use core::time::Duration;
 
 use crate::arch;
+use crate::base::cmdline;
 use crate::observe::dump;
 use crate::sched::SCHED;
 use crate::sched::g::Status;
 use crate::sched::newproc::{self, Attributes};
 use crate::sched::{fatal, lockedm};
-use crate::start;
 use crate::sync::{Mutex, WaitGroup};
 use crate::time;
 
@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The value of `args` on the kernel command line.
 pub(super) fn args() -> String {
-    start::options().args.clone().unwrap_or_default()
+    cmdline::options().args.clone().unwrap_or_default()
 }
 
 /// Runs `f` in a new goroutine called `name` and waits for its end, at most `timeout_ns`.

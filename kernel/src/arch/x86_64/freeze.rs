@@ -11,10 +11,10 @@ use super::MAX_CPUS;
 use super::apic;
 use super::clock;
 use super::cpu;
-use super::exceptions;
 use super::smp;
-use super::traps::TrapFrame;
+use crate::arch::exceptions;
 use crate::arch::switch::cpu_index;
+use crate::arch::trap_frame::TrapFrame;
 
 /// Nobody has asked.
 const NOBODY: usize = usize::MAX;

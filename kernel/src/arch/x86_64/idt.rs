@@ -12,9 +12,9 @@ use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 use x86_64::structures::idt::{Entry, HandlerFunc};
 
-use super::exceptions;
 use super::gdt::Ist;
 use super::traps;
+use crate::arch::exceptions;
 
 const GATES: usize = 256;
 

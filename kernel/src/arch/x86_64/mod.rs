@@ -18,7 +18,6 @@ mod calibrate;
 mod clock;
 mod cpu;
 mod describe;
-pub mod exceptions;
 mod freeze;
 mod gdt;
 mod idt;
@@ -44,7 +43,7 @@ pub use self::power::exit;
 pub use self::serial::{console_read, console_write, enable_console_input};
 pub use self::smp::{StartError, choose_trampoline, num_cpu, send_ipi, start_cpu};
 pub use self::timer::set_deadline;
-pub use self::traps::{Handlers, TrapFrame, set_handlers};
+pub use self::traps::{Handlers, set_handlers};
 
 /// The most CPUs that are used.
 pub const MAX_CPUS: usize = 64;

@@ -18,7 +18,7 @@ struct World {
 
 impl World {
     fn new(frames: usize) -> Self {
-        fixture::become_m(0);
+        crate::arch::become_cpu(0);
         let frames = fixture::frames(frames);
         let records = fixture::reserve(1 << 20) as usize;
         Self {

@@ -4,7 +4,7 @@
 
 use core::fmt;
 
-use super::traps::TrapFrame;
+use crate::arch::trap_frame::TrapFrame;
 
 /// Vectors below this are the CPU's own.
 pub(super) const COUNT: u64 = 32;
