@@ -50,7 +50,8 @@ fn chan_unbuf_pingpong(b: &mut Bencher) {
         }
     });
     b.iter(|| {
-        ping.send(1).expect("the other side receives until this one is dropped");
+        ping.send(1)
+            .expect("the other side receives until this one is dropped");
         pongs.recv().expect("the other side answers each value")
     });
 }

@@ -26,7 +26,10 @@ macro_rules! caller_pc {
 /// Out of memory is fatal, as in Go.
 #[inline(never)]
 pub fn go<F: FnOnce() + Send + 'static>(f: F) {
-    let attributes = Attributes { gopc: caller_pc!(), ..Attributes::default() };
+    let attributes = Attributes {
+        gopc: caller_pc!(),
+        ..Attributes::default()
+    };
     if newproc::newproc(f, attributes).is_err() {
         fatal::out_of_memory(stack::DEFAULT_SIZE);
     }

@@ -66,7 +66,10 @@ pub fn unlock_os_thread() {
 /// # Panics
 /// If there is no such CPU, or the goroutine is locked to another M.
 pub fn pin(cpu: usize) -> PinGuard {
-    PinGuard { before: lockedm::pin(cpu), not_send: PhantomData }
+    PinGuard {
+        before: lockedm::pin(cpu),
+        not_send: PhantomData,
+    }
 }
 
 /// Keeps a goroutine on its CPU; see [`pin`].
@@ -86,7 +89,9 @@ impl Drop for PinGuard {
 #[inline]
 pub fn preempt_off() -> PreemptGuard {
     switch::preempt_off();
-    PreemptGuard { not_send: PhantomData }
+    PreemptGuard {
+        not_send: PhantomData,
+    }
 }
 
 /// Keeps preemption off; see [`preempt_off`].

@@ -130,7 +130,9 @@ fn init_memory(info: &BootInfo) {
 fn read_options(info: &BootInfo) {
     let line: &[u8] = match info.ramdisk_addr.into_option() {
         // SAFETY: the boot stage mapped this many bytes there for the kernel's use.
-        Some(addr) => unsafe { slice::from_raw_parts(addr as *const u8, info.ramdisk_len as usize) },
+        Some(addr) => unsafe {
+            slice::from_raw_parts(addr as *const u8, info.ramdisk_len as usize)
+        },
         None => &[],
     };
     match Options::parse(line) {
@@ -161,9 +163,13 @@ fn init_scheduler() {
     }
     let seed = options.seed.unwrap_or_else(arch::cputicks);
     SCHED.seed.store(seed, Ordering::Relaxed);
-    SCHED.chaos.store(u32::from(options.chaos_percent), Ordering::Relaxed);
+    SCHED
+        .chaos
+        .store(u32::from(options.chaos_percent), Ordering::Relaxed);
     SCHED.slice_ns.store(options.slice_ns(), Ordering::Relaxed);
-    SCHED.slice_ticks.store(arch::ns_to_cputicks(options.slice_ns()), Ordering::Relaxed);
+    SCHED
+        .slice_ticks
+        .store(arch::ns_to_cputicks(options.slice_ns()), Ordering::Relaxed);
     model::set(match options.sched {
         SchedModel::Gmp => Model::Gmp,
         SchedModel::Global => Model::Global,
@@ -186,7 +192,9 @@ fn init_scheduler() {
 /// Leaves the boot stack for M0's g0 and goes on there.
 fn enter_g0() -> ! {
     let m = getm();
-    let Some(top) = set_g0_stack(m) else { refuse("not enough memory for one CPU") };
+    let Some(top) = set_g0_stack(m) else {
+        refuse("not enough memory for one CPU")
+    };
     let buf = m.g0.gobuf();
     // `gogo` jumps: the function expects the stack as after a call.
     buf.sp.set(top - 8);
@@ -198,8 +206,13 @@ fn enter_g0() -> ! {
 /// Gives an M its g0 stack; the top.
 fn set_g0_stack(m: &'static M) -> Option<usize> {
     let top = sysstack::alloc_system_stack(G0_STACK_SIZE)?;
-    m.g0.head.stack.set(Stack { lo: top - G0_STACK_SIZE, hi: top });
-    m.g0.head.stackguard0.store(m.g0.stack_guard(), Ordering::Relaxed);
+    m.g0.head.stack.set(Stack {
+        lo: top - G0_STACK_SIZE,
+        hi: top,
+    });
+    m.g0.head
+        .stackguard0
+        .store(m.g0.stack_guard(), Ordering::Relaxed);
     m.g0.gobuf().sp.set(top);
     Some(top)
 }
@@ -243,7 +256,10 @@ fn start_other_cpus() {
         m.init(cpu, seed);
         let (Some(top), Some(stacks)) = (set_g0_stack(m), cpu_stacks()) else {
             let total = arch::num_cpu();
-            eprintln!("runtime: CPUs {cpu} to {} stay off: not enough memory", total - 1);
+            eprintln!(
+                "runtime: CPUs {cpu} to {} stay off: not enough memory",
+                total - 1
+            );
             return;
         };
         // Counted before it runs, or the others could be taken for all.
@@ -308,15 +324,20 @@ fn page_fault(addr: usize, frame: &mut TrapFrame) -> bool {
         return false;
     }
     // On its own stack, or with its M on g0 on its behalf (arguments that lie on the stack).
-    let Some(gp) = getm().curg() else { return false };
+    let Some(gp) = getm().curg() else {
+        return false;
+    };
     let bounds = gp.head.stack.get();
     match stack::grow(addr, stack::whole(bounds)) {
         stack::GrowResult::Mapped => true,
         stack::GrowResult::NotAStack => false,
-        stack::GrowResult::Guard => {
-            fatal::die(&Cause::StackOverflow { sp: frame.rsp as usize, frame: Some(frame) })
-        }
-        stack::GrowResult::NoMemory => fatal::die(&Cause::OutOfMemory { size: mem::FRAME_SIZE }),
+        stack::GrowResult::Guard => fatal::die(&Cause::StackOverflow {
+            sp: frame.rsp as usize,
+            frame: Some(frame),
+        }),
+        stack::GrowResult::NoMemory => fatal::die(&Cause::OutOfMemory {
+            size: mem::FRAME_SIZE,
+        }),
     }
 }
 

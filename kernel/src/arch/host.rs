@@ -49,7 +49,10 @@ pub(crate) fn become_cpu(index: usize) {
     const ARCH_SET_GS: usize = 0x1001;
     // SAFETY: zeroes are valid for both heads.
     let (g, m) = unsafe {
-        (Box::<GHead>::new_zeroed().assume_init(), Box::<MHead>::new_zeroed().assume_init())
+        (
+            Box::<GHead>::new_zeroed().assume_init(),
+            Box::<MHead>::new_zeroed().assume_init(),
+        )
     };
     let m: &'static MHead = Box::leak(m);
     m.this.set(core::ptr::from_ref(m).cast_mut());

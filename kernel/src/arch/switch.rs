@@ -437,7 +437,10 @@ pub fn systemstack<R>(f: impl FnOnce() -> R) -> R {
     fn runner<F: FnOnce() -> R, R>(_: &Call<F, R>) -> unsafe extern "C" fn(*mut u8) {
         run::<F, R>
     }
-    let mut call = Call { f: Some(f), result: None };
+    let mut call = Call {
+        f: Some(f),
+        result: None,
+    };
     let run = runner(&call);
     // SAFETY: `run` takes exactly this Call.
     unsafe { systemstack_call(run, (&raw mut call).cast()) };

@@ -31,13 +31,17 @@ impl<T> AtomicRef<T> {
     /// Holds nothing.
     #[cfg(not(loom))]
     pub const fn none() -> Self {
-        Self { ptr: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            ptr: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// Holds nothing.
     #[cfg(loom)]
     pub fn none() -> Self {
-        Self { ptr: AtomicPtr::new(ptr::null_mut()) }
+        Self {
+            ptr: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
     /// What it holds.

@@ -15,5 +15,7 @@ pub fn init(options: Options) {
 
 /// What the kernel was asked for at boot.
 pub fn options() -> &'static Options {
-    OPTIONS.get().expect("boot reads the command line before anything asks for it")
+    OPTIONS
+        .get()
+        .expect("boot reads the command line before anything asks for it")
 }

@@ -25,7 +25,12 @@ struct OpenLine {
 // SAFETY: the pointer is compared, never followed.
 unsafe impl Send for OpenLine {}
 
-static CONSOLE: Lock<OpenLine> = Lock::new(Rank::Console, OpenLine { by: ptr::null_mut() });
+static CONSOLE: Lock<OpenLine> = Lock::new(
+    Rank::Console,
+    OpenLine {
+        by: ptr::null_mut(),
+    },
+);
 static SEIZED: AtomicBool = AtomicBool::new(false);
 
 /// From now on text goes out without the lock: a fatal report has begun and all other CPUs are
@@ -45,11 +50,19 @@ struct Text {
 
 impl Text {
     const fn new() -> Self {
-        Self { short: [0; 200], len: 0, long: Vec::new() }
+        Self {
+            short: [0; 200],
+            len: 0,
+            long: Vec::new(),
+        }
     }
 
     fn bytes(&self) -> &[u8] {
-        if self.long.is_empty() { &self.short[..self.len] } else { &self.long }
+        if self.long.is_empty() {
+            &self.short[..self.len]
+        } else {
+            &self.long
+        }
     }
 }
 
@@ -134,8 +147,11 @@ macro_rules! dbg {
             value => {
                 $crate::println!(
                     "[{}:{}:{}] {} = {:#?}",
-                    ::core::file!(), ::core::line!(), ::core::column!(),
-                    ::core::stringify!($value), &value
+                    ::core::file!(),
+                    ::core::line!(),
+                    ::core::column!(),
+                    ::core::stringify!($value),
+                    &value
                 );
                 value
             }

@@ -49,7 +49,10 @@ pub struct Lock<T> {
 impl<T> Lock<T> {
     /// A lock of the given rank around `value`.
     pub const fn new(rank: Rank, value: T) -> Self {
-        Self { rank, inner: SpinMutex::new(value) }
+        Self {
+            rank,
+            inner: SpinMutex::new(value),
+        }
     }
 
     /// Waits for the lock. Preemption is off until the guard goes.
@@ -66,7 +69,10 @@ impl<T> Lock<T> {
             Some(guard) => guard,
             None => self.lock_slow(),
         };
-        LockGuard { lock: self, guard: Some(guard) }
+        LockGuard {
+            lock: self,
+            guard: Some(guard),
+        }
     }
 
     /// Like [`Lock::lock`] where the caller may hold locks of the same rank already and has its own
@@ -79,14 +85,20 @@ impl<T> Lock<T> {
             Some(guard) => guard,
             None => self.lock_slow(),
         };
-        LockGuard { lock: self, guard: Some(guard) }
+        LockGuard {
+            lock: self,
+            guard: Some(guard),
+        }
     }
 
     /// The lock if it is free now.
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         preempt_off();
         match self.inner.try_lock() {
-            Some(guard) => Some(LockGuard { lock: self, guard: Some(guard) }),
+            Some(guard) => Some(LockGuard {
+                lock: self,
+                guard: Some(guard),
+            }),
             None => {
                 preempt_on();
                 None
@@ -143,7 +155,10 @@ impl<T> Lock<T> {
         if cfg!(debug_assertions) {
             // SAFETY: preemption is off while the lock is held.
             let held = unsafe { &(*getm()).held_ranks };
-            held.store(held.load(Ordering::Relaxed) & !(1 << (self.rank as u32)), Ordering::Relaxed);
+            held.store(
+                held.load(Ordering::Relaxed) & !(1 << (self.rank as u32)),
+                Ordering::Relaxed,
+            );
         }
     }
 }

@@ -150,13 +150,21 @@ impl<T> fmt::Debug for SendError<T> {
 
 impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_full() { "Full(..)" } else { "Disconnected(..)" })
+        f.write_str(if self.is_full() {
+            "Full(..)"
+        } else {
+            "Disconnected(..)"
+        })
     }
 }
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_timeout() { "Timeout(..)" } else { "Disconnected(..)" })
+        f.write_str(if self.is_timeout() {
+            "Timeout(..)"
+        } else {
+            "Disconnected(..)"
+        })
     }
 }
 

@@ -47,7 +47,9 @@ impl<T> Sender<T> {
     /// # Errors
     /// The channel is closed, or all receivers are gone; the value comes back.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        self.chan.send(value, Limit::Forever).map_err(|e| SendError(e.into_inner()))
+        self.chan
+            .send(value, Limit::Forever)
+            .map_err(|e| SendError(e.into_inner()))
     }
 
     /// Sends if this is possible at once.
@@ -66,7 +68,8 @@ impl<T> Sender<T> {
     /// # Errors
     /// Time is up, or disconnected; the value comes back.
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.chan.send(value, Limit::Until((Instant::now() + timeout).as_nanos()))
+        self.chan
+            .send(value, Limit::Until((Instant::now() + timeout).as_nanos()))
     }
 
     /// Closes the channel for all its clones: receivers drain it and are then disconnected
@@ -104,7 +107,8 @@ impl<T> Receiver<T> {
     /// # Errors
     /// Time is up, or the channel is empty and disconnected.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.chan.recv(Limit::Until((Instant::now() + timeout).as_nanos()))
+        self.chan
+            .recv(Limit::Until((Instant::now() + timeout).as_nanos()))
     }
 
     /// The values until the channel is empty and disconnected; waits for each (Go: `range`).
@@ -150,7 +154,9 @@ macro_rules! both_sides {
         impl<T> Clone for $side<T> {
             fn clone(&self) -> Self {
                 self.chan.$added();
-                Self { chan: self.chan.clone() }
+                Self {
+                    chan: self.chan.clone(),
+                }
             }
         }
 

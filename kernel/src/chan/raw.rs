@@ -108,7 +108,9 @@ impl<T> Chan<T> {
         let buffered = state.buffer.pop_front();
         if let Some(sender) = state.sendq.dequeue() {
             // SAFETY: a parked sender of this channel.
-            let sent = unsafe { slot(sender) }.take().expect("a parked sender holds its value");
+            let sent = unsafe { slot(sender) }
+                .take()
+                .expect("a parked sender holds its value");
             sender.success.set(true);
             let gp = sender.g;
             // The buffer was full: its head goes to us, the sender's value to its tail.
@@ -133,7 +135,13 @@ impl<T> Chan<T> {
             return Err(RecvTimeoutError::Timeout);
         }
         let slot = Cell::new(None);
-        let waited = self.wait(state, |s| &mut s.recvq, &slot, limit, WaitReason::ChanReceive);
+        let waited = self.wait(
+            state,
+            |s| &mut s.recvq,
+            &slot,
+            limit,
+            WaitReason::ChanReceive,
+        );
         match (slot.take(), waited) {
             (Some(value), _) => Ok(value),
             (None, Waited::Woken) => Err(RecvTimeoutError::Disconnected),

@@ -103,7 +103,11 @@ fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -
                 "runtime: goroutine stack exceeds {}-byte limit",
                 bounds.hi - bounds.lo
             )?;
-            writeln!(out, "runtime: sp={sp:#x} stack=[{:#x}, {:#x}]", bounds.lo, bounds.hi)?;
+            writeln!(
+                out,
+                "runtime: sp={sp:#x} stack=[{:#x}, {:#x}]",
+                bounds.lo, bounds.hi
+            )?;
             report::fatal_error(out, &"stack overflow")
         }
         Cause::Exception { frame, addr } => {
@@ -115,7 +119,11 @@ fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -
             Ok(())
         }
         Cause::OutOfMemory { size } => {
-            writeln!(out, "runtime: cannot allocate {size} bytes\n{}", mem::usage())?;
+            writeln!(
+                out,
+                "runtime: cannot allocate {size} bytes\n{}",
+                mem::usage()
+            )?;
             report::fatal_error(out, &"out of memory")
         }
     }
@@ -132,9 +140,10 @@ fn cause_frame<'a>(cause: &'a Cause<'_>) -> Option<&'a TrapFrame> {
 /// Below this a stack that overflowed is not mapped.
 fn overflow_floor(cause: &Cause<'_>) -> usize {
     match cause {
-        Cause::StackOverflow { sp, frame: Some(frame) } => {
-            ((*sp).max(frame.cr2 as usize) / FRAME_SIZE + 1) * FRAME_SIZE
-        }
+        Cause::StackOverflow {
+            sp,
+            frame: Some(frame),
+        } => ((*sp).max(frame.cr2 as usize) / FRAME_SIZE + 1) * FRAME_SIZE,
         _ => 0,
     }
 }
@@ -157,7 +166,13 @@ fn system_stack(traceback: &mut Traceback<'_>, frame: Option<&TrapFrame>) -> fmt
     };
     traceback.out().write_str("\n")?;
     // SAFETY: system stacks are mapped whole, and nothing runs on this one above us.
-    unsafe { traceback.runtime_stack(&Stack { start, bounds, stop_at: &[] }) }
+    unsafe {
+        traceback.runtime_stack(&Stack {
+            start,
+            bounds,
+            stop_at: &[],
+        })
+    }
 }
 
 /// The mapped stretch that an address of a system stack lies in.
@@ -181,7 +196,12 @@ fn here() -> Start {
         core::arch::asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp",
             out(reg) pc, out(reg) sp, out(reg) bp, options(nomem, nostack, preserves_flags));
     }
-    Start { pc, sp, bp, interrupted: false }
+    Start {
+        pc,
+        sp,
+        bp,
+        interrupted: false,
+    }
 }
 
 fn interrupted(frame: &TrapFrame) -> Start {
@@ -196,7 +216,12 @@ fn interrupted(frame: &TrapFrame) -> Start {
 /// Where a goroutine continues that gave up its CPU, or whose M is on g0 for it.
 fn parked(gp: &G) -> Start {
     let buf = gp.gobuf();
-    Start { pc: buf.pc.get(), sp: buf.sp.get(), bp: buf.bp.get(), interrupted: false }
+    Start {
+        pc: buf.pc.get(),
+        sp: buf.sp.get(),
+        bp: buf.bp.get(),
+        interrupted: false,
+    }
 }
 
 /// Where a goroutine stands while all CPUs are frozen; None if that cannot be told.
@@ -209,7 +234,11 @@ fn start_of_frozen(gp: &'static G) -> Option<Start> {
     if in_switch(frame.rip as usize) {
         return None;
     }
-    Some(if frame.saved_g == gp.as_head() { interrupted(frame) } else { parked(gp) })
+    Some(if frame.saved_g == gp.as_head() {
+        interrupted(frame)
+    } else {
+        parked(gp)
+    })
 }
 
 /// All goroutines of the program (at level system: the runtime's too), by number.
@@ -247,7 +276,11 @@ fn goroutine(
             let bounds = gp.head.stack.get();
             let lo = bounds.lo.max(floor);
             let stop_at = [switch::goexit as *const () as usize + 1];
-            let stack = Stack { start, bounds: Bounds { lo, hi: bounds.hi }, stop_at: &stop_at };
+            let stack = Stack {
+                start,
+                bounds: Bounds { lo, hi: bounds.hi },
+                stop_at: &stop_at,
+            };
             // SAFETY: the goroutine stands still (frozen world, or claimed by its scan bit), or is
             // the caller; from its stack pointer on its stack is mapped.
             unsafe { traceback.goroutine(&stack)? };

@@ -10,10 +10,10 @@
 //!
 //! Nothing in here knows the scheduler: values go in, text comes out.
 
+pub mod dump;
 mod dwarf;
 pub mod name;
 pub mod path;
-pub mod dump;
 pub mod report;
 pub mod schedtrace;
 pub mod symbols;

@@ -73,7 +73,13 @@ fn details(out: &mut String) -> core::fmt::Result {
 }
 
 fn p_line(out: &mut String, p: &P) -> core::fmt::Result {
-    write!(out, "  P{}: status={} schedtick={} ", p.index(), p.status() as u32, p.schedtick.get())?;
+    write!(
+        out,
+        "  P{}: status={} schedtick={} ",
+        p.index(),
+        p.status() as u32,
+        p.schedtick.get()
+    )?;
     match p.m.load(Ordering::Relaxed) {
         Some(m) => write!(out, "m={}", m.id())?,
         None => out.write_str("m=nil")?,

@@ -109,7 +109,10 @@ pub fn die(cause: &Cause<'_>) -> ! {
         _ => arch::exit(REPORT_FAILED_STATUS + 1),
     }
     let me = m.id() as u32 + 1;
-    if DYING_M.compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+    if DYING_M
+        .compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed)
+        .is_err()
+    {
         // Another CPU reports, and stops this one: there is one report.
         loop {
             arch::pause();

@@ -39,7 +39,9 @@ pub fn find_runnable() -> Found {
             stop::gcstopm(m);
             continue;
         }
-        let p = m.p.load(Ordering::Relaxed).expect("an M that schedules holds a P");
+        let p =
+            m.p.load(Ordering::Relaxed)
+                .expect("an M that schedules holds a P");
         sysmon::poll();
         p.timers.run_due();
         poll_input();
@@ -176,7 +178,12 @@ impl RandomOrder {
             .filter(|&step| gcd(step, n) == 1)
             .nth(random / n % coprimes)
             .expect("1 is coprime to every n");
-        Self { n, position: random % n, step, left: n }
+        Self {
+            n,
+            position: random % n,
+            step,
+            left: n,
+        }
     }
 }
 
@@ -201,7 +208,10 @@ fn go_idle(m: &'static M, p: &'static P) -> Option<Found> {
     if SCHED.gcwaiting.load(Ordering::Relaxed) {
         return None;
     }
-    if let Some(gp) = inner.globrunqgetbatch(p).or_else(|| lockedm::inbox_pop(&mut inner, m)) {
+    if let Some(gp) = inner
+        .globrunqgetbatch(p)
+        .or_else(|| lockedm::inbox_pop(&mut inner, m))
+    {
         return Some((gp, false));
     }
     if !m.spinning.load(Ordering::Relaxed) && SCHED.needspinning.load(Ordering::SeqCst) {
@@ -235,7 +245,9 @@ fn work_anywhere() -> bool {
 /// Gets a P back for work that turned up, and spins with it.
 fn recover(m: &'static M) -> bool {
     let mut inner = SCHED.lock.lock();
-    let Some(p) = inner.pidleget_spinning(arch::nanotime()) else { return false };
+    let Some(p) = inner.pidleget_spinning(arch::nanotime()) else {
+        return false;
+    };
     drop(inner);
     idle::acquirep(m, p);
     idle::becomes_spinning(m);

@@ -25,10 +25,10 @@ use core::sync::atomic::{
 use crate::arch;
 use crate::arch::switch::{self, GHead, Gobuf, Stack};
 use crate::base::aref::AtomicRef;
+use crate::sched::fatal;
 use crate::sched::m::M;
 use crate::sched::park::WaitReason;
 use crate::sched::timers::Timer;
-use crate::sched::fatal;
 
 /// What a goroutine is doing (Go: `_Gidle` … `_Gdead`, with Go's numbers).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -284,17 +284,17 @@ impl G {
         // that raced with a reuse of the G could pair a pointer with the length of the next name;
         // `set_name` therefore clears the pointer before it changes the length, and names are only
         // read of Gs that the reader keeps from ending (itself, claimed, or a frozen world).
-        Some(unsafe {
-            core::str::from_utf8_unchecked(core::slice::from_raw_parts(ptr, len))
-        })
+        Some(unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(ptr, len)) })
     }
 
     /// Names the goroutine.
     pub fn set_name(&self, name: Option<&'static str>) {
-        self.name_ptr.store(core::ptr::null_mut(), Ordering::Release);
+        self.name_ptr
+            .store(core::ptr::null_mut(), Ordering::Release);
         if let Some(name) = name {
             self.name_len.store(name.len(), Ordering::Relaxed);
-            self.name_ptr.store(name.as_ptr().cast_mut(), Ordering::Release);
+            self.name_ptr
+                .store(name.as_ptr().cast_mut(), Ordering::Release);
         }
     }
 
@@ -303,7 +303,9 @@ impl G {
     #[inline]
     pub fn request_preempt(&self) {
         self.head.preempt.store(true, Ordering::Relaxed);
-        self.head.stackguard0.store(switch::STACK_PREEMPT, Ordering::Relaxed);
+        self.head
+            .stackguard0
+            .store(switch::STACK_PREEMPT, Ordering::Relaxed);
     }
 
     /// Whether preemption is asked for.
@@ -315,7 +317,9 @@ impl G {
     #[inline]
     pub fn clear_preempt(&self) {
         self.head.preempt.store(false, Ordering::Relaxed);
-        self.head.stackguard0.store(self.stack_guard(), Ordering::Relaxed);
+        self.head
+            .stackguard0
+            .store(self.stack_guard(), Ordering::Relaxed);
     }
 }
 

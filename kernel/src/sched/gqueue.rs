@@ -17,7 +17,11 @@ pub struct GQueue {
 impl GQueue {
     /// Empty.
     pub const fn new() -> Self {
-        Self { head: None, tail: None, len: 0 }
+        Self {
+            head: None,
+            tail: None,
+            len: 0,
+        }
     }
 
     /// How many.

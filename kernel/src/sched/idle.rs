@@ -67,7 +67,9 @@ impl IdleSet {
 
 impl Inner {
     fn publish_pidle(&self) {
-        SCHED.npidle.store(self.pidle.len() as u32, Ordering::Relaxed);
+        SCHED
+            .npidle
+            .store(self.pidle.len() as u32, Ordering::Relaxed);
         SCHED.idlep_mask.store(self.pidle.bits(), Ordering::Relaxed);
     }
 
@@ -83,7 +85,10 @@ impl Inner {
 
     /// Takes a P from the idle list: one with a timer that is due, else the lowest.
     pub fn pidleget(&mut self, now_ns: u64) -> Option<&'static P> {
-        let due = self.pidle.iter().find(|&i| ALLP[i].timers.min_when() <= now_ns);
+        let due = self
+            .pidle
+            .iter()
+            .find(|&i| ALLP[i].timers.min_when() <= now_ns);
         let index = match due {
             Some(index) => {
                 self.pidle.remove(index);
@@ -124,7 +129,9 @@ pub fn acquirep(m: &'static M, p: &'static P) {
 
 /// The M lets go of its P (Go: `releasep`).
 pub fn releasep(m: &'static M) -> &'static P {
-    let p = m.p.swap(None, Ordering::Relaxed).expect("releasep without a P");
+    let p =
+        m.p.swap(None, Ordering::Relaxed)
+            .expect("releasep without a P");
     p.m.store(None, Ordering::Relaxed);
     p
 }
@@ -148,7 +155,11 @@ pub fn wakep() {
 
 #[cold]
 fn wakep_slow() {
-    if SCHED.nmspinning.compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed).is_err() {
+    if SCHED
+        .nmspinning
+        .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
+        .is_err()
+    {
         return;
     }
     // From taking the P to handing it over nobody may stop the world.
@@ -179,7 +190,10 @@ fn wakep_slow() {
 
 /// Hands a P to an M that was taken from the idle list, and wakes it.
 pub fn hand_over(m: &'static M, p: &'static P, spinning: bool) {
-    debug_assert!(m.nextp.load(Ordering::Relaxed).is_none(), "an idle M has a P waiting");
+    debug_assert!(
+        m.nextp.load(Ordering::Relaxed).is_none(),
+        "an idle M has a P waiting"
+    );
     m.spinning.store(spinning, Ordering::Relaxed);
     m.nextp.store(Some(p), Ordering::Release);
     m.wake();
@@ -233,7 +247,9 @@ pub fn stopm(m: &'static M) {
     drop(inner);
     loop {
         let until = keep_timers(m);
-        let wake = m.sleep(until, || input_wants() || until != NEVER && first_timer() < until);
+        let wake = m.sleep(until, || {
+            input_wants() || until != NEVER && first_timer() < until
+        });
         let kept = stop_keeping(m);
         // A timer is due, or input came: run a P, if one is idle. If none is, all Ps run, and those
         // who run them look at their timers and at the input themselves.
@@ -253,7 +269,10 @@ pub fn stopm(m: &'static M) {
         }
     }
     m.park.clear();
-    let p = m.nextp.swap(None, Ordering::Acquire).expect("a woken M is given a P");
+    let p = m
+        .nextp
+        .swap(None, Ordering::Acquire)
+        .expect("a woken M is given a P");
     acquirep(m, p);
 }
 
@@ -269,7 +288,9 @@ fn wake_self(m: &'static M) -> bool {
     if !inner.midle.contains(m.id()) {
         return false; // the note is signalled, or about to be
     }
-    let Some(p) = inner.pidleget(arch::nanotime()) else { return false };
+    let Some(p) = inner.pidleget(arch::nanotime()) else {
+        return false;
+    };
     inner.midle.remove(m.id());
     drop(inner);
     acquirep(m, p);
@@ -282,7 +303,10 @@ fn wake_self(m: &'static M) -> bool {
 /// before reading `poll_until` ([`wake_for_timer`]): one of the two sees the other.
 fn keep_timers(m: &'static M) -> u64 {
     let keeper = &SCHED.timer_keeper;
-    if keeper.compare_exchange(None, Some(m), Ordering::SeqCst, Ordering::Relaxed).is_err() {
+    if keeper
+        .compare_exchange(None, Some(m), Ordering::SeqCst, Ordering::Relaxed)
+        .is_err()
+    {
         return NEVER;
     }
     let mut until = first_timer();
@@ -304,7 +328,9 @@ fn keep_timers(m: &'static M) -> u64 {
 /// The M no longer watches the timers. Whether it did.
 fn stop_keeping(m: &'static M) -> bool {
     let keeper = &SCHED.timer_keeper;
-    let kept = keeper.load(Ordering::Relaxed).is_some_and(|k| core::ptr::eq(k, m));
+    let kept = keeper
+        .load(Ordering::Relaxed)
+        .is_some_and(|k| core::ptr::eq(k, m));
     if kept {
         SCHED.poll_until.store(NEVER, Ordering::SeqCst);
         keeper.store(None, Ordering::SeqCst);
@@ -322,7 +348,10 @@ fn pass_on_keeping() {
 
 /// When the first timer of any P is due.
 pub fn first_timer() -> u64 {
-    ALLP.iter().map(|p| p.timers.min_when()).min().unwrap_or(NEVER)
+    ALLP.iter()
+        .map(|p| p.timers.min_when())
+        .min()
+        .unwrap_or(NEVER)
 }
 
 /// A timer was armed on a P that this M holds: whoever sleeps past it is woken
@@ -350,8 +379,8 @@ pub fn handoffp(p: &'static P) {
         SCHED.stopwait.fetch_sub(1, Ordering::SeqCst);
         return;
     }
-    let nobody_looks = SCHED.nmspinning.load(Ordering::SeqCst) == 0
-        && SCHED.npidle.load(Ordering::Relaxed) > 0;
+    let nobody_looks =
+        SCHED.nmspinning.load(Ordering::SeqCst) == 0 && SCHED.npidle.load(Ordering::Relaxed) > 0;
     if has_work || !inner.runq.is_empty() || nobody_looks {
         if let Some(m) = inner.midle.pop() {
             drop(inner);

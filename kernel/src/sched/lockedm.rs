@@ -14,8 +14,8 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::arch::{self, MAX_CPUS};
 use crate::arch::switch::{preempt_off, preempt_on};
+use crate::arch::{self, MAX_CPUS};
 use crate::sched::g::{G, getg};
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::note::Wake;
@@ -64,7 +64,10 @@ pub fn pin(cpu: usize) -> i32 {
     let runs = cpu < MAX_CPUS && SCHED.lock.lock().ms.contains(cpu);
     assert!(runs, "runtime: pin to CPU {cpu}, which does not run");
     if let Some(m) = gp.lockedm.load(Ordering::Relaxed) {
-        assert!(m.id() == cpu, "runtime: pin of a goroutine that is locked to another thread");
+        assert!(
+            m.id() == cpu,
+            "runtime: pin of a goroutine that is locked to another thread"
+        );
     }
     let before = gp.pinned.swap(cpu as i32, Ordering::Relaxed);
     if arch::switch::cpu_index() != cpu {
@@ -82,7 +85,9 @@ pub fn unpin(before: i32) {
 /// The one M that may run this goroutine, if there is just one.
 fn home(gp: &'static G) -> Option<&'static M> {
     gp.lockedm.load(Ordering::Relaxed).or_else(|| {
-        usize::try_from(gp.pinned.load(Ordering::Relaxed)).ok().map(|cpu| &ALLM[cpu])
+        usize::try_from(gp.pinned.load(Ordering::Relaxed))
+            .ok()
+            .map(|cpu| &ALLM[cpu])
     })
 }
 
@@ -105,11 +110,15 @@ pub fn inbox_pop(inner: &mut Inner, m: &'static M) -> Option<&'static G> {
 /// On g0: whether the goroutine that this M found belongs to another one; if so it is on its way
 /// there, and this M, which may have lost its P to the other, holds one again (Go: `startlockedm`).
 pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
-    let Some(home) = home(gp).filter(|home| !core::ptr::eq(*home, m)) else { return false };
+    let Some(home) = home(gp).filter(|home| !core::ptr::eq(*home, m)) else {
+        return false;
+    };
     let mut inner = SCHED.lock.lock();
     inbox_push(&mut inner, home, gp);
     let waits_locked = core::ptr::eq(
-        home.lockedg.load(Ordering::Relaxed).map_or(core::ptr::null(), |g| g),
+        home.lockedg
+            .load(Ordering::Relaxed)
+            .map_or(core::ptr::null(), |g| g),
         gp,
     ) && inner.mlocked.remove(home.id());
     if waits_locked || inner.midle.remove(home.id()) {
@@ -132,7 +141,8 @@ pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
 pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     m.lockedg.load(Ordering::Relaxed)?;
     let mut inner = SCHED.lock.lock();
-    if let Some(gp) = inner.inbox[m.id()].remove_first(|g| g.lockedm.load(Ordering::Relaxed).is_some())
+    if let Some(gp) =
+        inner.inbox[m.id()].remove_first(|g| g.lockedm.load(Ordering::Relaxed).is_some())
     {
         m.inbox_len.fetch_sub(1, Ordering::Relaxed);
         return Some(gp);
@@ -152,7 +162,10 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
         }
     }
     m.park.clear();
-    let p = m.nextp.swap(None, Ordering::Acquire).expect("a woken M is given a P");
+    let p = m
+        .nextp
+        .swap(None, Ordering::Acquire)
+        .expect("a woken M is given a P");
     idle::acquirep(m, p);
     let gp = inbox_pop(&mut SCHED.lock.lock(), m);
     Some(gp.expect("a locked M is woken for its goroutine"))

@@ -7,8 +7,8 @@
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::arch;
-use crate::arch::switch::{self, MHead};
 use crate::arch::MAX_CPUS;
+use crate::arch::switch::{self, MHead};
 use crate::base::aref::AtomicRef;
 use crate::base::counter::Counter;
 use crate::sched::g::G;

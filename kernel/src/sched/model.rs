@@ -92,7 +92,9 @@ const GLOBAL_BATCH: usize = 128;
 impl Inner {
     /// Mirrors the length of the global queue for those who look without the lock.
     pub fn publish_runqsize(&self) {
-        SCHED.runqsize.store(self.runq.len() as u32, Ordering::Relaxed);
+        SCHED
+            .runqsize
+            .store(self.runq.len() as u32, Ordering::Relaxed);
     }
 
     /// Takes one goroutine from the global queue.
@@ -109,10 +111,14 @@ impl Inner {
             return self.globrunqget();
         }
         let gomaxprocs = SCHED.gomaxprocs.load(Ordering::Relaxed) as usize;
-        let n = (self.runq.len() / gomaxprocs + 1).min(GLOBAL_BATCH).min(self.runq.len());
+        let n = (self.runq.len() / gomaxprocs + 1)
+            .min(GLOBAL_BATCH)
+            .min(self.runq.len());
         let first = self.runq.pop_front()?;
         for _ in 1..n {
-            let Some(gp) = self.runq.pop_front() else { break };
+            let Some(gp) = self.runq.pop_front() else {
+                break;
+            };
             if p.runq.put(gp).is_err() {
                 self.runq.push_front(gp);
                 break;

@@ -71,7 +71,10 @@ where
 {
     let size = attributes.stack_size.unwrap_or(stack::DEFAULT_SIZE);
     preempt_off();
-    let p = getm().p.load(Ordering::Relaxed).expect("a goroutine is started by an M with a P");
+    let p = getm()
+        .p
+        .load(Ordering::Relaxed)
+        .expect("a goroutine is started by an M with a P");
     let Some(gp) = gfget(p, size).or_else(|| malg(size)) else {
         preempt_on();
         return Err(OutOfMemory);
@@ -80,13 +83,18 @@ where
     let goid = next_goid(p);
     gp.goid.store(goid, Ordering::Relaxed);
     let parent = getg();
-    gp.parent_goid.store(parent.goid.load(Ordering::Relaxed), Ordering::Relaxed);
+    gp.parent_goid
+        .store(parent.goid.load(Ordering::Relaxed), Ordering::Relaxed);
     gp.gopc.store(attributes.gopc, Ordering::Relaxed);
-    gp.startpc.store(entry::<F> as *const () as usize, Ordering::Relaxed);
+    gp.startpc
+        .store(entry::<F> as *const () as usize, Ordering::Relaxed);
     if attributes.name.is_some() {
         gp.set_name(attributes.name);
     }
-    gp.panic_hook.store(attributes.panic_hook.map_or(0, |f| f as usize), Ordering::Relaxed);
+    gp.panic_hook.store(
+        attributes.panic_hook.map_or(0, |f| f as usize),
+        Ordering::Relaxed,
+    );
     if attributes.system {
         gp.system.store(true, Ordering::Relaxed);
         SCHED.ngsys.fetch_add(1, Ordering::Relaxed);
@@ -147,14 +155,20 @@ fn malg(size: usize) -> Option<&'static G> {
         place.write(G::new());
         &*place
     };
-    gp.head.stack.set(Stack { lo: slot.lo, hi: place });
+    gp.head.stack.set(Stack {
+        lo: slot.lo,
+        hi: place,
+    });
     gp.gobuf().g.set(gp.as_head());
     gp.casgstatus(Status::Idle, Status::Dead);
     // The list of all Gs only grows: a push by compare-and-swap; release publishes the G.
     let mut head = SCHED.allgs.load(Ordering::Relaxed);
     loop {
         gp.alllink.store(head, Ordering::Relaxed);
-        match SCHED.allgs.compare_exchange(head, Some(gp), Ordering::Release, Ordering::Relaxed) {
+        match SCHED
+            .allgs
+            .compare_exchange(head, Some(gp), Ordering::Release, Ordering::Relaxed)
+        {
             Ok(()) => return Some(gp),
             Err(now) => head = now,
         }
@@ -178,14 +192,20 @@ fn is_standard(gp: &G) -> bool {
 /// A dead G to use again (Go: `gfget`).
 fn gfget(p: &'static P, size: usize) -> Option<&'static G> {
     if size > stack::DEFAULT_SIZE {
-        return SCHED.lock.lock().gfree_large.remove_first(|gp| fits(gp, size));
+        return SCHED
+            .lock
+            .lock()
+            .gfree_large
+            .remove_first(|gp| fits(gp, size));
     }
     if p.gfree.load(Ordering::Relaxed).is_none() {
         gfget_global(p);
     }
     let gp = p.gfree.load(Ordering::Relaxed)?;
-    p.gfree.store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
-    p.gfree_count.store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    p.gfree
+        .store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
+    p.gfree_count
+        .store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     Some(gp)
 }
 
@@ -194,15 +214,19 @@ fn gfget(p: &'static P, size: usize) -> Option<&'static G> {
 fn gfget_global(p: &'static P) {
     let mut inner = SCHED.lock.lock();
     for _ in 0..GFREE_MAX / 2 {
-        let Some(gp) = inner.gfree.pop_front() else { break };
+        let Some(gp) = inner.gfree.pop_front() else {
+            break;
+        };
         gfpush(p, gp);
     }
 }
 
 fn gfpush(p: &'static P, gp: &'static G) {
-    gp.schedlink.store(p.gfree.load(Ordering::Relaxed), Ordering::Relaxed);
+    gp.schedlink
+        .store(p.gfree.load(Ordering::Relaxed), Ordering::Relaxed);
     p.gfree.store(Some(gp), Ordering::Relaxed);
-    p.gfree_count.store(p.gfree_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    p.gfree_count
+        .store(p.gfree_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
 }
 
 /// On g0: keeps a dead G for the next spawn (Go: `gfput`).
@@ -217,9 +241,13 @@ fn gfput(p: &'static P, gp: &'static G) {
     }
     let mut inner = SCHED.lock.lock();
     while p.gfree_count.load(Ordering::Relaxed) >= GFREE_MAX / 2 {
-        let Some(gp) = p.gfree.load(Ordering::Relaxed) else { break };
-        p.gfree.store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
-        p.gfree_count.store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+        let Some(gp) = p.gfree.load(Ordering::Relaxed) else {
+            break;
+        };
+        p.gfree
+            .store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
+        p.gfree_count
+            .store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
         inner.gfree.push_back(gp);
     }
 }
@@ -246,7 +274,10 @@ unsafe extern "C" fn goexit0(head: *mut GHead) -> ! {
 
 /// On g0: takes all from a goroutine that it must not take into its next life (Go: `gdestroy`).
 fn gdestroy(gp: &'static G) {
-    let p = getm().p.load(Ordering::Relaxed).expect("a goroutine ran here, so there is a P");
+    let p = getm()
+        .p
+        .load(Ordering::Relaxed)
+        .expect("a goroutine ran here, so there is a P");
     gp.casgstatus(Status::Running, Status::Dead);
     lockedm::unlock(gp);
     gp.pinned.store(-1, Ordering::Relaxed);

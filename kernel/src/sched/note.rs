@@ -47,13 +47,19 @@ impl Note {
     /// Not signalled.
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Self { key: AtomicU32::new(CLEAR), halted: AtomicU32::new(0) }
+        Self {
+            key: AtomicU32::new(CLEAR),
+            halted: AtomicU32::new(0),
+        }
     }
 
     /// Not signalled.
     #[cfg(loom)]
     pub fn new() -> Self {
-        Self { key: AtomicU32::new(CLEAR), halted: AtomicU32::new(0) }
+        Self {
+            key: AtomicU32::new(CLEAR),
+            halted: AtomicU32::new(0),
+        }
     }
 
     /// Makes the note ready for its next use (Go: `noteclear`). Only the sleeper's M, or whoever is

@@ -61,7 +61,10 @@ wait_reasons! {
 impl WaitReason {
     /// The reason with this number.
     pub fn of(number: u8) -> Self {
-        Self::ALL.get(number as usize).copied().unwrap_or(WaitReason::Zero)
+        Self::ALL
+            .get(number as usize)
+            .copied()
+            .unwrap_or(WaitReason::Zero)
     }
 }
 
@@ -80,7 +83,11 @@ pub fn gopark(unlock: UnlockFn, arg: usize, reason: WaitReason) {
 
 /// Parks with a lock held, which is released when the goroutine is parked (Go: `goparkunlock`).
 pub fn gopark_unlock<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
-    gopark(unlock_leaked::<T>, ptr::from_ref(guard.leak()) as usize, reason);
+    gopark(
+        unlock_leaked::<T>,
+        ptr::from_ref(guard.leak()) as usize,
+        reason,
+    );
 }
 
 fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
@@ -93,7 +100,11 @@ fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
 /// As [`gopark_unlock`], for a wait that a timer may end too (`sudog::begin_wait`). The caller says
 /// until when in `sleep_until_ns`, and afterwards stops the timer and finds out who woke it.
 pub fn gopark_unlock_until<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
-    gopark(arm_and_unlock::<T>, ptr::from_ref(guard.leak()) as usize, reason);
+    gopark(
+        arm_and_unlock::<T>,
+        ptr::from_ref(guard.leak()) as usize,
+        reason,
+    );
 }
 
 fn arm_and_unlock<T>(gp: &'static G, lock: usize) -> bool {
@@ -131,10 +142,15 @@ fn end_sleep(gp: usize, _: u32) {
 /// On g0, for a G that is parked: arms its timer on this P. `gp` may run before this returns.
 fn arm_timer(gp: &'static G, f: timers::TimerFn, ticket: u32) {
     let m = getm();
-    let p = m.p.load(Ordering::Relaxed).expect("a goroutine parks on an M with a P");
+    let p =
+        m.p.load(Ordering::Relaxed)
+            .expect("a goroutine parks on an M with a P");
     let when_ns = gp.sleep_until_ns.load(Ordering::Relaxed);
     // SAFETY: Gs are never freed, and the timer is stopped before it is armed again.
-    unsafe { p.timers.add(&gp.timer, when_ns, f, ptr::from_ref(gp) as usize, ticket) };
+    unsafe {
+        p.timers
+            .add(&gp.timer, when_ns, f, ptr::from_ref(gp) as usize, ticket)
+    };
     m.arm(when_ns);
     idle::wake_for_timer(when_ns);
 }
@@ -160,7 +176,10 @@ unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
 /// On g0: the M lets go of its goroutine (Go: `dropg`).
 pub fn dropg(gp: &'static G) {
     gp.m.store(None, Ordering::Relaxed);
-    getm().head.curg.store(core::ptr::null_mut(), Ordering::Relaxed);
+    getm()
+        .head
+        .curg
+        .store(core::ptr::null_mut(), Ordering::Relaxed);
 }
 
 /// Makes a parked goroutine runnable: it runs next on this P (Go: `goready`). Exactly one caller
@@ -168,7 +187,10 @@ pub fn dropg(gp: &'static G) {
 pub fn goready(gp: &'static G) {
     preempt_off();
     gp.casgstatus(Status::Waiting, Status::Runnable);
-    let p = getm().p.load(Ordering::Relaxed).expect("a goroutine is readied by an M with a P");
+    let p = getm()
+        .p
+        .load(Ordering::Relaxed)
+        .expect("a goroutine is readied by an M with a P");
     model::runqput(p, gp, true);
     idle::wakep();
     preempt_on();
@@ -209,7 +231,10 @@ pub fn goyield() {
         let gp = unsafe { G::of(head) };
         gp.casgstatus(Status::Running, Status::Runnable);
         dropg(gp);
-        let p = getm().p.load(Ordering::Relaxed).expect("a goroutine ran here, so there is a P");
+        let p = getm()
+            .p
+            .load(Ordering::Relaxed)
+            .expect("a goroutine ran here, so there is a P");
         model::runqput(p, gp, false);
         schedule::schedule()
     }

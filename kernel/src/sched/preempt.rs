@@ -120,7 +120,10 @@ pub fn tick(frame: &mut TrapFrame) {
 /// Interrupt: it left work for the scheduler, which the goroutine here, if any, is to let look.
 pub fn let_scheduler_look() {
     let m = getm();
-    if let Some(gp) = m.curg().filter(|_| mode() != Mode::Off && !m.park.is_halted()) {
+    if let Some(gp) = m
+        .curg()
+        .filter(|_| mode() != Mode::Off && !m.park.is_halted())
+    {
         gp.request_preempt();
         m.arm(arch::nanotime() + GRACE_NS);
     }
@@ -138,12 +141,19 @@ fn orphaned_timer_is_due(now_ns: u64) -> bool {
 fn arm_rest(m: &'static M, p: &'static P, now_ns: u64) {
     let slice_ticks = SCHED.slice_ticks.load(Ordering::Relaxed).max(1);
     let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed);
-    let left = p.slice_end.load(Ordering::Relaxed).wrapping_sub(arch::cputicks());
+    let left = p
+        .slice_end
+        .load(Ordering::Relaxed)
+        .wrapping_sub(arch::cputicks());
     let left_ns = (u128::from(slice_ns) * u128::from(left) / u128::from(slice_ticks)) as u64;
     // With preemption off the slice may be long over, and `left` wrapped.
     let next = now_ns + left_ns.clamp(1_000, slice_ns);
     let timer = p.timers.min_when();
-    m.rearm(if timer > now_ns { next.min(timer) } else { next });
+    m.rearm(if timer > now_ns {
+        next.min(timer)
+    } else {
+        next
+    });
 }
 
 /// Interrupt: another CPU asked the goroutine here to yield.
@@ -237,6 +247,8 @@ fn count_taken() {
 /// With chaos every safe point takes the slow path, to throw its dice there.
 pub fn chaos_poison(gp: &'static G) {
     if is_goroutine(gp) {
-        gp.head.stackguard0.store(switch::STACK_PREEMPT, Ordering::Relaxed);
+        gp.head
+            .stackguard0
+            .store(switch::STACK_PREEMPT, Ordering::Relaxed);
     }
 }

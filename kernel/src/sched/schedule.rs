@@ -45,7 +45,9 @@ fn assert_may_switch(m: &M) {
 /// On g0: runs a goroutine on this M; with `inherit_time` in the rest of the slice of the one
 /// before, else in a new one.
 pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool) -> ! {
-    let p = m.p.load(Ordering::Relaxed).expect("an M that executes holds a P");
+    let p =
+        m.p.load(Ordering::Relaxed)
+            .expect("an M that executes holds a P");
     m.head.curg.store(gp.as_head(), Ordering::Relaxed);
     gp.m.store(Some(m), Ordering::Relaxed);
     gp.casgstatus(Status::Runnable, Status::Running);

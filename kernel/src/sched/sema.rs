@@ -21,7 +21,15 @@ pub struct Semaphore {
 impl Semaphore {
     /// A semaphore with this many permits.
     pub const fn new(permits: u32) -> Self {
-        Self { state: Lock::new(Rank::Chan, State { permits, waiters: WaitQueue::new() }) }
+        Self {
+            state: Lock::new(
+                Rank::Chan,
+                State {
+                    permits,
+                    waiters: WaitQueue::new(),
+                },
+            ),
+        }
     }
 
     /// Takes a permit; parks until there is one.

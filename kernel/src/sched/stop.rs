@@ -26,7 +26,10 @@ const STUCK_NS: u64 = 60_000_000_000;
 fn stop_the_world() {
     SCHED.worldsema.acquire(WaitReason::Semacquire);
     preempt_off();
-    let me = getm().p.load(Ordering::Relaxed).expect("a goroutine runs with a P");
+    let me = getm()
+        .p
+        .load(Ordering::Relaxed)
+        .expect("a goroutine runs with a P");
     let mut inner = SCHED.lock.lock();
     let n = SCHED.gomaxprocs.load(Ordering::Relaxed) as i32;
     SCHED.stopwait.store(n - 1, Ordering::SeqCst);
@@ -115,7 +118,8 @@ fn retire(p: &'static P, to: &'static P) {
     }
     inner.publish_runqsize();
     while let Some(gp) = p.gfree.load(Ordering::Relaxed) {
-        p.gfree.store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
+        p.gfree
+            .store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
         inner.gfree.push_back(gp);
     }
     p.gfree_count.store(0, Ordering::Relaxed);
@@ -137,7 +141,10 @@ fn restart(mine: &'static P, n: usize) {
             inner.pidleput(p);
             continue;
         }
-        let oldm = p.oldm.swap(None, Ordering::Relaxed).filter(|m| inner.midle.remove(m.id()));
+        let oldm = p
+            .oldm
+            .swap(None, Ordering::Relaxed)
+            .filter(|m| inner.midle.remove(m.id()));
         match oldm.or_else(|| inner.midle.pop().map(|i| &ALLM[i])) {
             Some(m) => idle::hand_over(m, p, false),
             None => {

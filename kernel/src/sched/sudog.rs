@@ -54,7 +54,10 @@ unsafe impl Send for WaitQueue {}
 impl WaitQueue {
     /// Nobody.
     pub const fn new() -> Self {
-        Self { first: None, last: None }
+        Self {
+            first: None,
+            last: None,
+        }
     }
 
     /// Whether nobody waits.

@@ -30,7 +30,11 @@ static TRACE: AtomicUsize = AtomicUsize::new(0);
 pub fn set_schedtrace(period_ns: u64, print: fn()) {
     TRACE.store(print as usize, Ordering::Relaxed);
     SCHEDTRACE_NS.store(period_ns, Ordering::Relaxed);
-    let next = if period_ns == 0 { u64::MAX } else { arch::nanotime() + period_ns };
+    let next = if period_ns == 0 {
+        u64::MAX
+    } else {
+        arch::nanotime() + period_ns
+    };
     NEXT_TRACE_NS.store(next, Ordering::Relaxed);
 }
 

@@ -56,7 +56,11 @@ impl Timer {
         // The heap changes only when gomaxprocs retires a P: look again under the lock.
         while let Some(heap) = self.heap.load(Ordering::Acquire) {
             let mut entries = heap.entries.lock();
-            if self.heap.load(Ordering::Relaxed).is_some_and(|h| core::ptr::eq(h, heap)) {
+            if self
+                .heap
+                .load(Ordering::Relaxed)
+                .is_some_and(|h| core::ptr::eq(h, heap))
+            {
                 remove(&mut entries, self.index.load(Ordering::Relaxed));
                 self.heap.store(None, Ordering::Relaxed);
                 heap.publish_min(&entries);
@@ -92,7 +96,10 @@ pub struct Timers {
 impl Timers {
     /// No timers.
     pub const fn new() -> Self {
-        Self { entries: Lock::new(Rank::Timers, Vec::new()), min_when: AtomicU64::new(NEVER) }
+        Self {
+            entries: Lock::new(Rank::Timers, Vec::new()),
+            min_when: AtomicU64::new(NEVER),
+        }
     }
 
     /// When the first timer is due, or [`NEVER`].
@@ -120,7 +127,10 @@ impl Timers {
         arg: usize,
         ticket: u32,
     ) {
-        debug_assert!(timer.heap.load(Ordering::Relaxed).is_none(), "timer armed twice");
+        debug_assert!(
+            timer.heap.load(Ordering::Relaxed).is_none(),
+            "timer armed twice"
+        );
         timer.when_ns.store(when_ns, Ordering::Relaxed);
         timer.f.store(f as usize, Ordering::Relaxed);
         timer.arg.store(arg, Ordering::Relaxed);
@@ -128,19 +138,29 @@ impl Timers {
         let mut entries = self.entries.lock();
         timer.heap.store(Some(self), Ordering::Release);
         let index = entries.len();
-        entries.push(Entry { when_ns, timer: NonNull::from(timer) });
+        entries.push(Entry {
+            when_ns,
+            timer: NonNull::from(timer),
+        });
         sift_up(&mut entries, index);
         self.publish_min(&entries);
     }
 
     fn publish_min(&self, entries: &[Entry]) {
-        self.min_when.store(entries.first().map_or(NEVER, |e| e.when_ns), Ordering::SeqCst);
+        self.min_when.store(
+            entries.first().map_or(NEVER, |e| e.when_ns),
+            Ordering::SeqCst,
+        );
     }
 
     /// On g0: runs all timers that are due now. Without timers it costs a load and a compare.
     #[inline]
     pub fn run_due(&self) -> usize {
-        if self.min_when() == NEVER { 0 } else { self.run(arch::nanotime()) }
+        if self.min_when() == NEVER {
+            0
+        } else {
+            self.run(arch::nanotime())
+        }
     }
 
     /// On g0: runs all timers that are due at `now_ns`. Returns how many.
@@ -154,7 +174,10 @@ impl Timers {
             remove(&mut entries, 0);
             self.publish_min(&entries);
             let timer = first.timer();
-            let (f, arg) = (timer.f.load(Ordering::Relaxed), timer.arg.load(Ordering::Relaxed));
+            let (f, arg) = (
+                timer.f.load(Ordering::Relaxed),
+                timer.arg.load(Ordering::Relaxed),
+            );
             let ticket = timer.ticket.load(Ordering::Relaxed);
             // From here on its owner may arm it again, or free it.
             timer.heap.store(None, Ordering::Release);
@@ -209,7 +232,9 @@ fn sift_down(entries: &mut [Entry], mut index: usize) {
     loop {
         let first = index * ARITY + 1;
         let last = (first + ARITY).min(entries.len());
-        let Some(child) = (first..last).min_by_key(|&i| entries[i].when_ns) else { break };
+        let Some(child) = (first..last).min_by_key(|&i| entries[i].when_ns) else {
+            break;
+        };
         if entry.when_ns <= entries[child].when_ns {
             break;
         }

@@ -64,7 +64,9 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     fn try_state(&self, to: u32) -> bool {
-        self.state.compare_exchange(FREE, to, Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.state
+            .compare_exchange(FREE, to, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
     }
 
     #[cold]

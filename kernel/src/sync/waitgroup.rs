@@ -30,8 +30,13 @@ impl Default for WaitGroup {
 impl WaitGroup {
     /// A group that waits for nobody.
     pub fn new() -> Self {
-        let state = State { counter: 0, waiters: WaitQueue::new() };
-        Self { state: Arc::new(Lock::new(Rank::Chan, state)) }
+        let state = State {
+            counter: 0,
+            waiters: WaitQueue::new(),
+        };
+        Self {
+            state: Arc::new(Lock::new(Rank::Chan, state)),
+        }
     }
 
     /// Adds `delta`, which may be negative, to the counter; at zero all waiters go on.
@@ -85,7 +90,8 @@ impl WaitGroup {
             return true;
         }
         let sudog = Sudog::new(gp, core::ptr::null_mut(), Some(sudog::begin_wait(gp)));
-        gp.sleep_until_ns.store(until_ns, core::sync::atomic::Ordering::Relaxed);
+        gp.sleep_until_ns
+            .store(until_ns, core::sync::atomic::Ordering::Relaxed);
         // SAFETY: the sudog is out of the queue before this function returns.
         unsafe { state.waiters.enqueue(&sudog) };
         park::gopark_unlock_until(state, WaitReason::SyncWaitGroupWait);

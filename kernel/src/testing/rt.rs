@@ -57,8 +57,11 @@ pub(super) fn run_test_goroutine(
         f();
         done.done();
     };
-    let attributes =
-        Attributes { name: Some(name), panic_hook: Some(note_panic), ..Attributes::default() };
+    let attributes = Attributes {
+        name: Some(name),
+        panic_hook: Some(note_panic),
+        ..Attributes::default()
+    };
     let goid = match newproc::newproc(test, attributes) {
         Ok(goid) => goid,
         Err(_) => return Outcome::Panicked("no memory for the test's goroutine".to_string()),

@@ -18,7 +18,9 @@ pub struct Instant {
 impl Instant {
     /// Now. Costs a read of the cycle counter and a multiplication.
     pub fn now() -> Self {
-        Self { ns: arch::nanotime() }
+        Self {
+            ns: arch::nanotime(),
+        }
     }
 
     /// The time since `earlier`; zero if that is later.
@@ -41,7 +43,9 @@ impl Add<Duration> for Instant {
     type Output = Instant;
     /// Stays at the end of time instead of overflowing.
     fn add(self, d: Duration) -> Instant {
-        Instant { ns: after(self.ns, d) }
+        Instant {
+            ns: after(self.ns, d),
+        }
     }
 }
 
@@ -64,6 +68,8 @@ pub fn sleep(d: Duration) {
     if d.is_zero() {
         return;
     }
-    getg().sleep_until_ns.store(after(arch::nanotime(), d), Ordering::Relaxed);
+    getg()
+        .sleep_until_ns
+        .store(after(arch::nanotime(), d), Ordering::Relaxed);
     park::sleep();
 }
