@@ -251,8 +251,7 @@ extern "C" fn on_g0() -> ! {
 /// Starts the other CPUs one by one. One that does not come is named, and boot goes on without it.
 fn start_other_cpus() {
     let seed = SCHED.seed.load(Ordering::Relaxed);
-    for cpu in 1..arch::num_cpu() {
-        let m = &ALLM[cpu];
+    for (cpu, m) in ALLM.iter().enumerate().take(arch::num_cpu()).skip(1) {
         m.init(cpu, seed);
         let (Some(top), Some(stacks)) = (set_g0_stack(m), cpu_stacks()) else {
             let total = arch::num_cpu();

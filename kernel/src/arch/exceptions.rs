@@ -8,11 +8,8 @@ use crate::arch::trap_frame::TrapFrame;
 
 /// Vectors below this are the CPU's own.
 pub(super) const COUNT: u64 = 32;
-pub(super) const NMI: u64 = 2;
-pub(super) const DOUBLE_FAULT: u64 = 8;
 /// The vector of the page fault.
 pub const PAGE_FAULT: u64 = 14;
-pub(super) const MACHINE_CHECK: u64 = 18;
 
 const NAMES: [(&str, &str); COUNT as usize] = [
     ("#DE", "divide error"),

@@ -17,7 +17,7 @@
 //!
 //! - `free` ≤ frames on the stack + frames never used: a frame is pushed before `free` counts it,
 //!   and `free` is counted down before a frame is looked for. So whoever counted one down finds
-//! one.
+//!   one.
 //! - `links[i] == TAKEN` exactly while frame `i` belongs to somebody: freeing twice is caught.
 //! - The last frames are kept back: ordinary requests fail first, then page faults of stacks, and
 //!   what remains is for the report of a dying kernel ([`Urgency`]).

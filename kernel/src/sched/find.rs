@@ -122,10 +122,11 @@ fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
                 continue;
             }
             // Its timers may have made goroutines runnable on this P, its own or an idle one's.
-            if last && victim.timers.run_due() > 0 {
-                if let Some(found) = p.runq.get() {
-                    return Some(found);
-                }
+            if last
+                && victim.timers.run_due() > 0
+                && let Some(found) = p.runq.get()
+            {
+                return Some(found);
             }
             if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << victim.index() != 0 {
                 continue;

@@ -92,6 +92,10 @@ impl<T: Sync> RunQueue<T> {
     /// A full ring gives up its older half, which the caller moves to the global queue before it
     /// puts `gp` again.
     #[inline]
+    #[allow(
+        clippy::result_large_err,
+        reason = "inlined: only an overflow writes the batch"
+    )]
     pub fn put(&self, gp: &'static T) -> Result<(), Overflow<T>> {
         loop {
             let head = self.head.load(Ordering::Acquire);

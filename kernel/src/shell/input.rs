@@ -26,7 +26,7 @@ static TAIL: AtomicUsize = AtomicUsize::new(0);
 static DROPPED: AtomicUsize = AtomicUsize::new(0);
 
 /// Interrupt: takes all bytes that the console has.
-pub(crate) fn interrupt() {
+pub fn interrupt() {
     while let Some(byte) = arch::console_read() {
         let tail = TAIL.load(Ordering::Relaxed);
         if tail.wrapping_sub(HEAD.load(Ordering::Acquire)) == RING {

@@ -11,8 +11,8 @@ use super::MAX_CPUS;
 use super::apic;
 use super::clock;
 use super::cpu;
+use super::idt;
 use super::smp;
-use crate::arch::exceptions;
 use crate::arch::switch::cpu_index;
 use crate::arch::trap_frame::TrapFrame;
 
@@ -67,7 +67,7 @@ pub fn frozen_frame(cpu: usize) -> Option<&'static TrapFrame> {
 
 /// In the NMI handler: if this NMI was a request to freeze, never returns.
 pub(super) fn stop_if_asked(frame: &mut TrapFrame) {
-    debug_assert!(frame.vector == exceptions::NMI, "only an NMI freezes");
+    debug_assert!(frame.vector == idt::NMI, "only an NMI freezes");
     let me = cpu_index();
     let freezer = FREEZER.load(Ordering::Acquire);
     if freezer != NOBODY && freezer != me {

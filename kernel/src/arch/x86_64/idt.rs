@@ -58,12 +58,17 @@ pub(super) unsafe fn load() {
     unsafe { lidt(&pointer) }
 }
 
+/// Exceptions with a stack of their own besides the page fault (Intel SDM vol. 3, table 6-1).
+pub(super) const NMI: u64 = 2;
+const DOUBLE_FAULT: u64 = 8;
+const MACHINE_CHECK: u64 = 18;
+
 fn stack_of(vector: usize) -> Ist {
     match vector as u64 {
-        exceptions::NMI => Ist::Nmi,
-        exceptions::DOUBLE_FAULT => Ist::DoubleFault,
+        NMI => Ist::Nmi,
+        DOUBLE_FAULT => Ist::DoubleFault,
         exceptions::PAGE_FAULT => Ist::PageFault,
-        exceptions::MACHINE_CHECK => Ist::MachineCheck,
+        MACHINE_CHECK => Ist::MachineCheck,
         0..exceptions::COUNT => Ist::Exception,
         _ => Ist::Irq,
     }

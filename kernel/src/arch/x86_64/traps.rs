@@ -16,6 +16,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use super::apic::{self, vector};
+use super::idt;
 use super::power;
 use super::serial;
 use super::timer;
@@ -103,7 +104,7 @@ extern "C" fn dispatch(frame: &mut TrapFrame) {
     let table = handlers();
     match frame.vector {
         exceptions::PAGE_FAULT => page_fault(table, frame),
-        exceptions::NMI => {
+        idt::NMI => {
             freeze::stop_if_asked(frame);
             (table.exception)(frame, frame.cr2 as usize)
         }
