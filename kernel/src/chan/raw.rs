@@ -81,7 +81,6 @@ impl<T> Chan<T> {
         if let Some(receiver) = state.recvq.dequeue() {
             // SAFETY: a parked receiver of this channel.
             unsafe { slot(receiver) }.set(Some(value));
-            receiver.success.set(true);
             let gp = receiver.g;
             drop(state);
             park::goready(gp);
@@ -111,7 +110,6 @@ impl<T> Chan<T> {
             let sent = unsafe { slot(sender) }
                 .take()
                 .expect("a parked sender holds its value");
-            sender.success.set(true);
             let gp = sender.g;
             // The buffer was full: its head goes to us, the sender's value to its tail.
             let value = match buffered {
@@ -175,10 +173,12 @@ impl<T> Chan<T> {
         unsafe { queue(&mut state).enqueue(&sudog) };
         park::gopark_unlock_until(state, reason);
         gp.timer.stop();
-        match queue(&mut self.state.lock()).remove(&sudog) {
-            true => Waited::TimedOut,
-            false => Waited::Woken,
+        if sudog.taken.get() {
+            return Waited::Woken;
         }
+        // Time won. A peer that came too late may have unlinked the sudog already.
+        queue(&mut self.state.lock()).remove(&sudog);
+        Waited::TimedOut
     }
 
     pub(super) fn close(&self) -> Result<(), CloseError> {

@@ -155,6 +155,14 @@ pub fn wakep() {
 
 #[cold]
 fn wakep_slow() {
+    // While nmspinning is raised nobody else wakes an M, and while a P is between the idle list and
+    // its new M nobody can stop the world: no preemption in between.
+    preempt_off();
+    start_spinning_m();
+    preempt_on();
+}
+
+fn start_spinning_m() {
     if SCHED
         .nmspinning
         .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
@@ -162,8 +170,6 @@ fn wakep_slow() {
     {
         return;
     }
-    // From taking the P to handing it over nobody may stop the world.
-    preempt_off();
     let mut inner = SCHED.lock.lock();
     let started = match inner.pidleget_spinning(0) {
         None => None,
@@ -185,7 +191,6 @@ fn wakep_slow() {
             SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
         }
     }
-    preempt_on();
 }
 
 /// Hands a P to an M that was taken from the idle list, and wakes it.

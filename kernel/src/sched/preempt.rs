@@ -106,15 +106,19 @@ pub fn tick(frame: &mut TrapFrame) {
         // The slice began after the timer was armed.
         return arm_rest(m, p, now_ns);
     }
+    let forced = gp.preempt_requested() && mode() == Mode::Async && preempt_now(p, frame);
     if !gp.preempt_requested() {
         p.stats.preempt_asked.add(1);
-        gp.request_preempt();
-    } else if mode() == Mode::Async {
-        preempt_now(p, frame);
-    } else {
+    }
+    if !forced {
+        // Also a second time: the first may have been lost to a switch.
         gp.request_preempt();
     }
-    m.rearm(now_ns + GRACE_NS);
+    let again_ns = match mode() {
+        Mode::Async => GRACE_NS,
+        _ => SCHED.slice_ns.load(Ordering::Relaxed),
+    };
+    m.rearm(now_ns + again_ns);
 }
 
 /// Interrupt: it left work for the scheduler, which the goroutine here, if any, is to let look.
@@ -163,29 +167,35 @@ pub fn preempt_ipi(frame: &mut TrapFrame) {
     if let (Some(p), Some(gp)) = (m.p.load(Ordering::Relaxed), m.curg())
         && gp.preempt_requested()
     {
-        preempt_now(p, frame);
+        let _ = preempt_now(p, frame); // if not: the asker asks again
     }
 }
 
 /// Interrupt: preempts the interrupted goroutine if this is possible here.
-fn preempt_now(p: &'static P, frame: &mut TrapFrame) {
+fn preempt_now(p: &'static P, frame: &mut TrapFrame) -> bool {
     let m = getm();
-    let on_its_stack = frame.saved_g == m.head.curg.load(Ordering::Relaxed);
-    if !on_its_stack
+    let curg = m.head.curg.load(Ordering::Relaxed);
+    if frame.saved_g != curg
         || m.head.locks.load(Ordering::Relaxed) != 0
         || switch::in_switch(frame.rip as usize)
     {
-        return;
+        return false;
     }
-    // SAFETY: saved_g is the goroutine that runs here.
-    let stack = unsafe { (*frame.saved_g).stack.get() };
+    // SAFETY: the goroutine that runs here; curg always names a G.
+    let gp = unsafe { G::of(curg) };
+    let stack = gp.head.stack.get();
     let rsp = frame.rsp as usize;
     if rsp > stack.hi || rsp < stack.lo + switch::ASYNC_PREEMPT_ROOM {
-        return;
+        return false;
     }
     p.stats.preempt_async.add(1);
+    // The way to the switch leads through safe points, which shall not yield as well.
+    gp.head
+        .stackguard0
+        .store(gp.stack_guard(), Ordering::Relaxed);
     // SAFETY: a goroutine on its own stack with room, outside the switch.
     unsafe { switch::inject_async_preempt(&mut frame.rip, &mut frame.rsp) };
+    true
 }
 
 /// From `switch::async_preempt`, on the goroutine's stack: all registers are saved.

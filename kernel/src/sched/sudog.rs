@@ -16,8 +16,8 @@ pub struct Sudog {
     pub g: &'static G,
     /// Where the value is, or is to go; what it points to is the queue's owner's matter.
     pub elem: Cell<*mut ()>,
-    /// What ended the wait: a value passed (true), or the channel was closed (false).
-    pub success: Cell<bool>,
+    /// A waker took it out of the queue and so ended the wait; if not, time did.
+    pub taken: Cell<bool>,
     /// Several may end this wait (a timer, other channels): only who [`win`]s with this ticket may
     /// use the sudog.
     pub ticket: Option<u32>,
@@ -32,7 +32,7 @@ impl Sudog {
         Self {
             g,
             elem: Cell::new(elem),
-            success: Cell::new(false),
+            taken: Cell::new(false),
             ticket,
             next: Cell::new(None),
             prev: Cell::new(None),
@@ -89,6 +89,7 @@ impl WaitQueue {
             let sudog = unsafe { self.first?.as_ref() };
             self.unlink(sudog);
             if sudog.ticket.is_none_or(|ticket| win(sudog.g, ticket)) {
+                sudog.taken.set(true);
                 return Some(sudog);
             }
         }

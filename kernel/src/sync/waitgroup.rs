@@ -54,7 +54,6 @@ impl WaitGroup {
         let mut ready = GQueue::new();
         if counter == 0 {
             while let Some(sudog) = state.waiters.dequeue() {
-                sudog.success.set(true);
                 ready.push_back(sudog.g);
             }
         }
@@ -96,10 +95,10 @@ impl WaitGroup {
         unsafe { state.waiters.enqueue(&sudog) };
         park::gopark_unlock_until(state, WaitReason::SyncWaitGroupWait);
         gp.timer.stop();
-        if !sudog.success.get() {
+        if !sudog.taken.get() {
             self.state.lock().waiters.remove(&sudog);
         }
-        sudog.success.get()
+        sudog.taken.get()
     }
 
     /// Starts a goroutine that the group waits for (Go 1.25: `WaitGroup.Go`).
