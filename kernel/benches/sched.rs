@@ -1,5 +1,5 @@
-//! What the scheduler's own operations cost. `ICOUNT=1 SMP=1 cargo bench` counts instructions: there
-//! one nanosecond of guest time is one instruction.
+//! What the scheduler's own operations cost. `ICOUNT=1 SMP=1 cargo bench` counts instructions:
+//! there one nanosecond of guest time is one instruction.
 #![no_std]
 #![no_main]
 

@@ -3,9 +3,9 @@
 //! There is no operating system: a program that uses this crate *is* the image that boots. The way
 //! in is `README.md`; the design of the scheduler stands in [`sched`].
 //!
-//! Modules, lowest first; each imports only from its own folder and those above it:
-//! `primitive`, `arch`, `base`, `mem`, `sched`, then `sync`, `chan`, `time`, then `observe`, `shell`,
-//! `testing`. `start` puts them together.
+//! Modules, lowest first; each imports only from its own folder and those before it (`tidy.rs`
+//! holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`, `go`, then `sync`, `chan`,
+//! `time`, then `observe`, `runtime`, `shell`, `testing`. `start` puts them together.
 
 #![no_std]
 
@@ -28,6 +28,8 @@ pub mod shell;
 pub mod start;
 pub mod sync;
 pub mod testing;
+#[cfg(test)]
+mod tidy;
 pub mod time;
 
 #[doc(hidden)]

@@ -23,8 +23,8 @@ pub fn goexit() -> ! {
     newproc::goexit()
 }
 
-/// Sets how many Ps there are, at most one a CPU, and returns the old number; 0 only asks. Stops the
-/// world. With `sched=single` the number stays 1.
+/// Sets how many Ps there are, at most one a CPU, and returns the old number; 0 only asks. Stops
+/// the world. With `sched=single` the number stays 1.
 pub fn gomaxprocs(n: usize) -> usize {
     stop::gomaxprocs(n)
 }
@@ -61,7 +61,8 @@ pub fn unlock_os_thread() {
     lockedm::unlock_os_thread();
 }
 
-/// Moves the goroutine to a CPU and keeps it there until the guard goes. Others may use the CPU too.
+/// Moves the goroutine to a CPU and keeps it there until the guard goes. Others may use the CPU
+/// too.
 ///
 /// # Panics
 /// If there is no such CPU, or the goroutine is locked to another M.
@@ -84,8 +85,8 @@ impl Drop for PinGuard {
     }
 }
 
-/// Turns preemption off until the guard goes: the goroutine stays on this CPU and must not park. One
-/// instruction each way. Nests.
+/// Turns preemption off until the guard goes: the goroutine stays on this CPU and must not park.
+/// One instruction each way. Nests.
 #[inline]
 pub fn preempt_off() -> PreemptGuard {
     switch::preempt_off();
@@ -106,8 +107,8 @@ impl Drop for PreemptGuard {
     }
 }
 
-/// Takes a request for preemption now, if there is one: what the compiler puts at the entry of every
-/// function, for loops that call none.
+/// Takes a request for preemption now, if there is one: what the compiler puts at the entry of
+/// every function, for loops that call none.
 #[inline]
 pub fn safepoint() {
     // SAFETY: it may be called like any C function; GS base is set from the first instruction on.

@@ -1,5 +1,6 @@
-//! The switch: from a goroutine to its M's scheduler and back, and the two ways into it that the
-//! running code does not ask for (the compiler's safe point and the interrupt's trampoline).
+//! The switch: from a goroutine to its M's scheduler and back. The two ways into it that the
+//! running code does not ask for, the compiler's safe point and the interrupt's trampoline, are in
+//! `preempt`.
 //!
 //! Everything here is plain System V code that finds its M through GS, so the same file serves the
 //! machine and a host thread whose GS base was set.
@@ -35,15 +36,19 @@
 //!
 //! # A goroutine that an interrupt preempted
 //!
-//! The handler made it look as if the interrupted instruction had called [`async_preempt`], which
+//! The handler made it look as if the interrupted instruction had called `async_preempt`, which
 //! keeps all registers on the goroutine's own stack and then parks in `mcall` like anybody else.
 //! Switching inside the handler instead would leave the frame of the next interrupt on the same
 //! interrupt stack: the mistake that Go's `preempt.go` warns of.
+
+mod preempt;
 
 use core::arch::{asm, naked_asm};
 use core::cell::Cell;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+pub use self::preempt::{__sanitizer_cov_trace_pc, ASYNC_PREEMPT_ROOM, inject_async_preempt};
 
 /// The bounds of a stack: `[lo, hi)`, growing down from `hi`.
 #[repr(C)]
@@ -151,14 +156,6 @@ pub const STACK_PREEMPT: usize = 0usize.wrapping_sub(1314);
 /// What needs more runs into the unmapped guard page, which reports the same (`mem::stack`).
 pub const STACK_GUARD: usize = 1024;
 
-/// Room that an interrupt wants on the goroutine's stack to inject [`async_preempt`]: red zone,
-/// registers, FXSAVE area and the switch.
-pub const ASYNC_PREEMPT_ROOM: usize = 128 + 15 * 8 + 512 + 64 + STACK_GUARD;
-
-/// The red zone of the System V ABI: 128 bytes below rsp that a leaf function may use. This code is
-/// built without, but the prebuilt `core` is not.
-const RED_ZONE: usize = 128;
-
 /// Power-on values of the two floating-point control words: all exceptions masked, round to
 /// nearest, and 64-bit precision for x87 (System V ABI 3.2.3).
 static DEFAULT_MXCSR: u32 = 0x1f80;
@@ -229,7 +226,8 @@ pub fn preempt_on() {
     }
 }
 
-/// How deeply preemption is off on this M. Only meaningful to the code that turned it off, or on g0.
+/// How deeply preemption is off on this M. Only meaningful to the code that turned it off, or on
+/// g0.
 #[inline(always)]
 pub fn preempt_depth() -> u32 {
     let locks: u32;
@@ -447,117 +445,6 @@ pub fn systemstack<R>(f: impl FnOnce() -> R) -> R {
     call.result.expect("systemstack ran its function")
 }
 
-/// Go's prologue, as a function that the compiler calls on entry of every other one (DESIGN 5). It
-/// is called like any C function, so the caller holds nothing in caller-saved registers.
-///
-/// `rax = g; if rsp <= g.stackguard0, go the slow way`. One compare finds both a request for
-/// preemption (the poison is above every stack) and a stack that is nearly used up.
-///
-/// # Safety
-/// Called by instrumented code only, with GS base set.
-#[unsafe(naked)]
-#[unsafe(no_mangle)]
-#[unsafe(link_section = ".text.switch")]
-pub unsafe extern "C" fn __sanitizer_cov_trace_pc() {
-    naked_asm!(
-        "mov rax, gs:[{m_g}]",
-        "cmp rsp, [rax + {guard}]",
-        "jbe 2f",
-        "ret",
-        "2:",
-        // The slow path is instrumented too: with the guard at 0 its own safe points pass. It puts
-        // the guard back. A poison that comes in between is kept by g.preempt.
-        "mov qword ptr [rax + {guard}], 0",
-        "mov rdi, rsp",
-        "jmp {newstack}",
-        m_g = const offset_of!(MHead, g),
-        guard = const offset_of!(GHead, stackguard0),
-        newstack = sym newstack_hook,
-    )
-}
-
-/// Where an interrupt sends a goroutine that it preempts. The handler has made the stack look as if
-/// the interrupted instruction had called this function over the red zone:
-///
-/// ```text
-///   interrupted rsp ─▶ ┌───────────────────┐
-///                      │ red zone, 128     │  may be in use
-///                      │ interrupted rip   │ ◀── rsp on entry
-///                      │ rbp               │ ◀── rbp: a frame like any other to a traceback
-///                      │ rflags            │
-///                      │ rax … r15         │
-///                      │ FXSAVE area, 512  │ ◀── rsp, 16-aligned
-///                      └───────────────────┘
-/// ```
-///
-/// Every register holds a live value, the flags too (go-lib lost additions between `add` and
-/// `seto`), hence all are kept, with x87, MMX, xmm and MXCSR by FXSAVE.
-///
-/// # Safety
-/// Reached through [`inject_async_preempt`] alone.
-#[unsafe(naked)]
-#[unsafe(link_section = ".text.switch")]
-unsafe extern "C" fn async_preempt() {
-    naked_asm!(
-        "push rbp",
-        "mov rbp, rsp",
-        "pushfq",
-        "push rax",
-        "push rbx",
-        "push rcx",
-        "push rdx",
-        "push rsi",
-        "push rdi",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "sub rsp, 512",
-        "and rsp, -16",
-        "fxsave64 [rsp]",
-        "cld", // the interrupted code may be amid a backward copy; the ABI wants DF clear
-        "call {yield_now}",
-        "fxrstor64 [rsp]",
-        "lea rsp, [rbp - 15 * 8]",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rdi",
-        "pop rsi",
-        "pop rdx",
-        "pop rcx",
-        "pop rbx",
-        "pop rax",
-        "popfq",
-        "pop rbp",
-        "ret {red_zone}", // back to the interrupted instruction, rsp over the red zone
-        yield_now = sym async_preempt_hook,
-        red_zone = const RED_ZONE,
-    )
-}
-
-/// Rewrites where an interrupt returns to, so that the goroutine calls [`async_preempt`] first.
-///
-/// # Safety
-/// `rip` and `rsp` are those of an interrupted goroutine on its own stack with at least
-/// [`ASYNC_PREEMPT_ROOM`] bytes left, not inside the switch ([`in_switch`]).
-pub unsafe fn inject_async_preempt(rip: &mut u64, rsp: &mut u64) {
-    *rsp -= RED_ZONE as u64 + 8;
-    // SAFETY: the word lies inside the goroutine's stack, below everything that is in use; if its
-    // page is not there yet, the page fault maps it.
-    unsafe { (*rsp as *mut u64).write(*rip) };
-    *rip = async_preempt as *const () as u64;
-}
-
 /// Whether `rip` is in code where `gs:[g]` and rsp may disagree.
 pub fn in_switch(rip: usize) -> bool {
     unsafe extern "C" {
@@ -573,18 +460,8 @@ unsafe extern "Rust" {
     // What the scheduler gives to this file; linked by name, because assembly jumps there directly
     // and a table of pointers would cost every switch a load.
     safe fn gosched_goexit1() -> !;
-    safe fn gosched_newstack(sp: usize);
-    safe fn gosched_async_preempt();
 }
 
 extern "C" fn goexit1_hook() -> ! {
     gosched_goexit1()
-}
-
-extern "C" fn newstack_hook(sp: usize) {
-    gosched_newstack(sp);
-}
-
-extern "C" fn async_preempt_hook() {
-    gosched_async_preempt();
 }

@@ -130,7 +130,9 @@ macro_rules! print {
 #[macro_export]
 macro_rules! println {
     () => { $crate::__print(::core::format_args!("\n")) };
-    ($($arg:tt)*) => { $crate::__print(::core::format_args!("{}\n", ::core::format_args!($($arg)*))) };
+    ($($arg:tt)*) => {
+        $crate::__print(::core::format_args!("{}\n", ::core::format_args!($($arg)*)))
+    };
 }
 
 /// Prints a line to the serial console, which is also where errors go.

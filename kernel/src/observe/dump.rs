@@ -2,8 +2,8 @@
 //!
 //! Frozen CPUs stand where the NMI met them, so a goroutine that ran there is unwound from its
 //! interrupted registers: a fatal report shows all stacks, those of running goroutines included
-//! (Go: `stack unavailable`). A dump of a living system claims parked goroutines one by one by their
-//! scan bit and says of running ones that they run.
+//! (Go: `stack unavailable`). A dump of a living system claims parked goroutines one by one by
+//! their scan bit and says of running ones that they run.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -2,7 +2,7 @@
 //!
 //! | module | idea |
 //! | --- | --- |
-//! | [`symbols`], [`name`], [`path`] | from a pc to functions, files and lines, and how they are printed |
+//! | [`symbols`], [`name`], [`path`] | from a pc to functions, files and lines, and their print |
 //! | [`unwind`] | from registers to the calls of a stack |
 //! | [`visible`] | which of these a report shows |
 //! | [`traceback`] | stacks in Go's format |

@@ -14,8 +14,8 @@ use crate::sched::g::G;
 use crate::sched::m::M;
 use crate::sched::p::P;
 
-/// Prints the line, and the details if the command line asks for them. On g0 or a goroutine, no lock
-/// held.
+/// Prints the line, and the details if the command line asks for them. On g0 or a goroutine, no
+/// lock held.
 pub fn print() {
     let mut text = String::new();
     // A String takes what it is given.

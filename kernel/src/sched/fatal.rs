@@ -9,8 +9,8 @@
 //!
 //! All stop the other CPUs by NMI where they are, take the console and the memory reserve, print
 //! Go's report, and end the image with status 2. The report itself is written by `observe`, which
-//! is above the scheduler, through the [`Reporter`] that boot sets. Nothing on this path waits for a
-//! lock: their holders stand still.
+//! is above the scheduler, through the [`Reporter`] that boot sets. Nothing on this path waits for
+//! a lock: their holders stand still.
 
 use core::fmt::Display;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};

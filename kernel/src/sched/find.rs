@@ -139,7 +139,8 @@ fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
     None
 }
 
-/// Takes half of the victim's ring, or its `runnext` if the ring is empty and `runnext` may be taken.
+/// Takes half of the victim's ring, or its `runnext` if the ring is empty and `runnext` may be
+/// taken.
 fn runqsteal(p: &'static P, victim: &'static P, take_next: bool) -> Option<&'static G> {
     let before = p.runq.len();
     let stolen = victim.runq.steal_into(&p.runq);

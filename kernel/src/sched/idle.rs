@@ -176,8 +176,8 @@ fn start_spinning_m() {
         Some(p) => match inner.midle.pop() {
             Some(m) => Some((&ALLM[m], p)),
             None => {
-                // Every M runs, waits for its locked goroutine, or is on its way to sleep: the P stays
-                // idle, and in the last case `stopm` comes back for it.
+                // Every M runs, waits for its locked goroutine, or is on its way to sleep: the P
+                // stays idle, and in the last case `stopm` comes back for it.
                 inner.pidleput(p);
                 SCHED.needspinning.store(true, Ordering::SeqCst);
                 None
@@ -227,8 +227,8 @@ pub fn resetspinning(m: &'static M) {
 /// until one is due (Go: `stopm`). Returns with a P.
 pub fn stopm(m: &'static M) {
     let mut inner = SCHED.lock.lock();
-    // Between giving up its P and this lock the M was on no list: what came for it alone went to its
-    // inbox, as to an M that is awake; and an M that had to hand off a P with work, or made
+    // Between giving up its P and this lock the M was on no list: what came for it alone went to
+    // its inbox, as to an M that is awake; and an M that had to hand off a P with work, or made
     // work, found nobody to take it, and left the P idle.
     let for_me = m.inbox_len.load(Ordering::Relaxed) != 0;
     let needed = SCHED.needspinning.load(Ordering::SeqCst);

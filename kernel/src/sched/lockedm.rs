@@ -8,9 +8,9 @@
 //! ([`runs_elsewhere`]): into the *inbox* of its M, with this M's own P if that one sleeps.
 //!
 //! Here Go's rule meets fixed Ms. Go starts a new thread when all are locked; here the last M that
-//! is not asleep for a locked goroutine never goes to sleep for its own: it is a *guest house*, runs
-//! others meanwhile, and takes its own from the inbox at the next switch. So a locked goroutine that
-//! waits can never stop the machine, not even on one CPU.
+//! is not asleep for a locked goroutine never goes to sleep for its own: it is a *guest house*,
+//! runs others meanwhile, and takes its own from the inbox at the next switch. So a locked
+//! goroutine that waits can never stop the machine, not even on one CPU.
 
 use core::sync::atomic::Ordering;
 

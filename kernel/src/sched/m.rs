@@ -66,8 +66,8 @@ pub struct MStats {
     pub ticks: Counter,
 }
 
-// SAFETY: `head`'s cells are written before the CPU runs, or by assembly on the CPU itself; all else
-// is atomic.
+// SAFETY: `head`'s cells are written before the CPU runs, or by assembly on the CPU itself; all
+// else is atomic.
 unsafe impl Sync for M {}
 
 impl M {
@@ -218,6 +218,7 @@ pub static ALLM: [M; MAX_CPUS] = [const { M::new() }; MAX_CPUS];
 /// This CPU's M. Preemption is off, or the caller is on g0 or in an interrupt.
 #[inline(always)]
 pub fn getm() -> &'static M {
-    // SAFETY: GS base points at the head of an element of ALLM, and M is repr(C) and begins with it.
+    // SAFETY: GS base points at the head of an element of ALLM, and M is repr(C) and begins with
+    // it.
     unsafe { &*switch::getm().cast::<M>() }
 }

@@ -35,8 +35,8 @@
 //!
 //! # Locks
 //!
-//! One lock, [`SCHED`]`.lock`, guards what is global: run queue, idle Ms and Ps, free Gs, the world's
-//! stop. Under it neither a channel's nor a timer's lock is taken (`base::lock::Rank`).
+//! One lock, [`SCHED`]`.lock`, guards what is global: run queue, idle Ms and Ps, free Gs, the
+//! world's stop. Under it neither a channel's nor a timer's lock is taken (`base::lock::Rank`).
 
 pub mod fatal;
 pub mod find;

@@ -1,8 +1,8 @@
 //! Making goroutines, and their end.
 //!
-//! A G lives at the top of its stack's first frame, and its closure right below: in the steady state
-//! a spawn takes a dead G from the P's own list, writes the closure, and puts the G into `runnext`.
-//! It allocates nothing, and takes no lock.
+//! A G lives at the top of its stack's first frame, and its closure right below: in the steady
+//! state a spawn takes a dead G from the P's own list, writes the closure, and puts the G into
+//! `runnext`. It allocates nothing, and takes no lock.
 //!
 //! ```text
 //!   top of the slot ─▶ ┌──────────────────┐

@@ -1,8 +1,8 @@
 //! P: the right to run goroutines, with all that an M needs for it without asking others.
 //!
 //! There are `gomaxprocs` Ps. A P is held by one M (running), sits on the idle list (idle), or is
-//! stopped with the world (gcstop); those beyond `gomaxprocs` are dead. Fields marked *owner* belong
-//! to the M that holds the P, with preemption off; the others may be read by anyone.
+//! stopped with the world (gcstop); those beyond `gomaxprocs` are dead. Fields marked *owner*
+//! belong to the M that holds the P, with preemption off; the others may be read by anyone.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 

@@ -7,9 +7,9 @@
 //!    and the last `preempt_on` poisons again.
 //! 3. **Asynchronous.** A loop without calls has no safe point. If the flag is still there at the
 //!    next tick, the interrupt rewrites where it returns to: `switch::async_preempt`. Possible at
-//!    every instruction of a goroutine on its own stack with preemption on. All runtime state that a
-//!    goroutine touches is touched with preemption off, so no list of forbidden functions is needed,
-//!    but for the switch itself, which has a section of its own.
+//!    every instruction of a goroutine on its own stack with preemption on. All runtime state that
+//!    a goroutine touches is touched with preemption off, so no list of forbidden functions is
+//!    needed, but for the switch itself, which has a section of its own.
 //!
 //! Everything here is a hint that may hit the wrong goroutine (the P may have switched meanwhile):
 //! then that one yields once too often. A request may be lost (`execute` clears the flag): whoever
@@ -133,8 +133,8 @@ pub fn let_scheduler_look() {
     }
 }
 
-/// Whether a timer of an idle P is due and no idle M watches it, which happens while all Ms are busy
-/// with fewer Ps than there are.
+/// Whether a timer of an idle P is due and no idle M watches it, which happens while all Ms are
+/// busy with fewer Ps than there are.
 fn orphaned_timer_is_due(now_ns: u64) -> bool {
     SCHED.npidle.load(Ordering::Relaxed) > 0
         && SCHED.timer_keeper.load(Ordering::Relaxed).is_none()

@@ -1,8 +1,8 @@
 //! Sudog: a goroutine's place in a wait queue, and the queue.
 //!
-//! A sudog lives on the stack of the goroutine that waits, which does not return before it is out of
-//! the queue. (Go allocates them, since its stacks move.) Whoever holds the lock of the queue's owner
-//! may follow the pointers.
+//! A sudog lives on the stack of the goroutine that waits, which does not return before it is out
+//! of the queue. (Go allocates them, since its stacks move.) Whoever holds the lock of the queue's
+//! owner may follow the pointers.
 
 use core::cell::Cell;
 use core::ptr::NonNull;

@@ -3,8 +3,8 @@
 //! Go needs one because its threads cannot interrupt themselves. Here each CPU's own timer ends
 //! slices exactly ([`preempt`](crate::sched::preempt)) and idle CPUs sleep until the next timer, so
 //! what is left is periodic work, which the tick of a busy CPU makes due and the next M in
-//! `find_runnable` does: `schedtrace` lines, and giving back the memory of stacks that were deep once
-//! and are parked now. While all CPUs are idle nothing is due: an idle machine stays idle.
+//! `find_runnable` does: `schedtrace` lines, and giving back the memory of stacks that were deep
+//! once and are parked now. While all CPUs are idle nothing is due: an idle machine stays idle.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 

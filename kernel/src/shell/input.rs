@@ -5,8 +5,8 @@
 //! it full is counted and dropped.
 //!
 //! The reader parks as `SCHED.input_waiter`. It publishes itself, then looks at the ring again; the
-//! handler publishes the byte, then sets `input_pending`, at which some M looks for the waiter. Both
-//! with a full fence in between, so one of them sees the other.
+//! handler publishes the byte, then sets `input_pending`, at which some M looks for the waiter.
+//! Both with a full fence in between, so one of them sees the other.
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering, fence};
 

@@ -104,7 +104,8 @@ impl Case for Bench {
     }
 }
 
-/// Makes the image's main goroutine run its tests. Stands once in each file of `tests/`, at its end.
+/// Makes the image's main goroutine run its tests. Stands once in each file of `tests/`, at its
+/// end.
 #[macro_export]
 macro_rules! test_main {
     () => {

@@ -1,0 +1,368 @@
+//! Host tests that read the sources: the order of the modules, and the house rules that neither the
+//! compiler nor clippy knows (clippy holds the rest: SAFETY comments, `unwrap`, docs).
+//!
+//! Text is cut by a scanner that knows comments, strings and braces, and nothing else of Rust. A
+//! parser was not chosen: `syn` forgets comments and lines, which half of the rules are about.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The modules of `kernel/src`, lowest first. A module imports only from its own level and those
+/// above it in this list.
+///
+/// `go` is the one statement that needs nothing but the scheduler, and `sync` uses it. `runtime` is
+/// what programs ask about the whole, so it may show what `observe` sees. `start` puts everything
+/// together, and nothing imports it; `lib`, the crate's root, only names what is there.
+const LEVELS: &[&[&str]] = &[
+    &["primitive"],
+    &["arch"],
+    &["base"],
+    &["mem"],
+    &["sched"],
+    &["go"],
+    &["sync", "chan", "time", "context", "coro"],
+    &["observe"],
+    &["runtime"],
+    &["shell"],
+    &["testing"],
+    &["start"],
+    &["main", "lib", "tidy"],
+];
+
+/// Names at the crate's root that are not modules, and the module that they come from. The macros
+/// of `gosched_macros` come from another crate, below all.
+const ROOT_NAMES: &[(&str, &str)] = &[
+    ("__print", "base"),
+    ("print", "base"),
+    ("println", "base"),
+    ("eprint", "base"),
+    ("eprintln", "base"),
+    ("main", "primitive"),
+    ("test", "primitive"),
+    ("bench", "primitive"),
+    ("Bencher", "testing"),
+    ("test_main", "testing"),
+    ("bench_main", "testing"),
+];
+
+const MAX_FILE_LINES: usize = 500;
+const MAX_FUNCTION_LINES: usize = 70;
+const MAX_COLUMNS: usize = 100;
+
+/// Words that no file may hold, in pieces, so that this one does not.
+const FORBIDDEN: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+];
+
+struct Source {
+    /// Below the repository.
+    path: String,
+    text: String,
+    /// The text with comments, strings and characters blanked out, line for line.
+    code: String,
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// All Rust files of the workspace.
+fn sources() -> Vec<Source> {
+    let mut found = Vec::new();
+    for folder in ["boot", "kernel"] {
+        walk(&repository().join(folder), &mut found);
+    }
+    assert!(
+        found.len() > 50,
+        "the sources are where they are looked for"
+    );
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let path = path
+                .strip_prefix(repository())
+                .unwrap()
+                .display()
+                .to_string();
+            found.push(Source {
+                code: code_of(&text),
+                path,
+                text,
+            });
+        }
+    }
+}
+
+/// Blanks out comments, strings and character literals; newlines stay.
+fn code_of(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(c) = rest.chars().next() {
+        let word_before = code.ends_with(|c: char| c.is_alphanumeric() || c == '_');
+        let skipped = match c {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '"' => string_end(rest),
+            'r' if !word_before => raw_string_end(rest).unwrap_or(0),
+            '\'' => character_end(rest),
+            _ => 0,
+        };
+        if skipped == 0 {
+            code.push(c);
+            rest = &rest[c.len_utf8()..];
+        } else {
+            let blank = |c| if c == '\n' { '\n' } else { ' ' };
+            code.extend(rest[..skipped].chars().map(blank));
+            rest = &rest[skipped..];
+        }
+    }
+    code
+}
+
+/// Where the string that begins here ends.
+fn string_end(text: &str) -> usize {
+    let mut escaped = true; // so that the first quote does not end it
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return at + 1,
+            _ => (),
+        }
+    }
+    text.len()
+}
+
+fn raw_string_end(text: &str) -> Option<usize> {
+    let hashes = text[1..].chars().take_while(|c| *c == '#').count();
+    let body = text[1 + hashes..].strip_prefix('"')?;
+    let end = format!("\"{}", "#".repeat(hashes));
+    Some(2 + hashes + body.find(&end)? + end.len())
+}
+
+/// Where the character literal ends that begins here; 0 for a lifetime.
+fn character_end(text: &str) -> usize {
+    let mut chars = text.char_indices().skip(1);
+    match (chars.next(), chars.next()) {
+        (Some((_, '\\')), Some((at, _))) => {
+            let after = at + 1;
+            text[after..].find('\'').map_or(0, |end| after + end + 1)
+        }
+        (Some(_), Some((at, '\''))) => at + 1,
+        _ => 0,
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text[..at].matches('\n').count() + 1
+}
+
+/// Name, first line and number of lines of each function with a body.
+fn functions(code: &str) -> Vec<(String, usize, usize)> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let before = code[..at].chars().next_back();
+        let name: String = code[at + 3..].chars().take_while(|c| is_word(*c)).collect();
+        if before.is_some_and(is_word) || name.is_empty() {
+            continue;
+        }
+        if let Some(end) = body_end(&code[at..]) {
+            let first = line_of(code, at);
+            found.push((name, first, line_of(code, at + end) - first + 1));
+        }
+    }
+    found
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Where the function's body ends; nothing if it has none.
+fn body_end(code: &str) -> Option<usize> {
+    let (mut braces, mut brackets) = (0usize, 0usize);
+    for (at, c) in code.char_indices() {
+        match c {
+            '(' | '[' => brackets += 1,
+            ')' | ']' => brackets = brackets.checked_sub(1)?,
+            ';' if braces == 0 && brackets == 0 => return None,
+            '{' => braces += 1,
+            '}' => {
+                braces = braces.checked_sub(1)?;
+                if braces == 0 && brackets == 0 {
+                    return Some(at);
+                }
+            }
+            _ => (),
+        }
+    }
+    None
+}
+
+/// The first segments of the paths that begin with `crate::`, with their lines.
+fn imports(code: &str) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    for (at, path) in code.match_indices("crate::") {
+        let line = line_of(code, at);
+        let rest = &code[at + path.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => {
+                found.extend(group_names(group).into_iter().map(|name| (name, line)));
+            }
+            None => found.push((rest.chars().take_while(|c| is_word(*c)).collect(), line)),
+        }
+    }
+    found
+}
+
+/// The first segments of the paths in a group, whose opening brace was passed.
+fn group_names(group: &str) -> Vec<String> {
+    let (mut depth, mut names, mut name) = (1, Vec::new(), Some(String::new()));
+    for c in group.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => (),
+        }
+        match &mut name {
+            Some(text) if is_word(c) => text.push(c),
+            Some(text) if !text.is_empty() => names.extend(name.take()),
+            _ => (),
+        }
+        if depth == 0 {
+            break;
+        }
+        if depth == 1 && c == ',' {
+            name = Some(String::new());
+        }
+    }
+    names
+}
+
+fn level(module: &str) -> Option<usize> {
+    let from_root = ROOT_NAMES.iter().find(|(name, _)| *name == module);
+    let module = from_root.map_or(module, |(_, module)| *module);
+    LEVELS.iter().position(|level| level.contains(&module))
+}
+
+/// What breaks the order in one file of `kernel/src`, given below it.
+fn inversions(path: &str, code: &str) -> Vec<String> {
+    let module = path.split(['/', '.']).next().expect("split gives one part");
+    let Some(own) = LEVELS.iter().position(|level| level.contains(&module)) else {
+        return [format!(
+            "{path}: module `{module}` has no place in the order"
+        )]
+        .into();
+    };
+    let mut wrong = Vec::new();
+    for (name, line) in imports(code) {
+        match level(&name) {
+            Some(level) if level <= own => (),
+            Some(_) => wrong.push(format!("{path}:{line}: `{module}` imports `{name}`")),
+            None => wrong.push(format!("{path}:{line}: `{name}` has no place in the order")),
+        }
+    }
+    wrong
+}
+
+fn assert_none(wrong: Vec<String>) {
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn modules_import_only_from_those_above() {
+    let mut wrong = Vec::new();
+    for source in sources() {
+        if let Some(path) = source.path.strip_prefix("kernel/src/") {
+            wrong.extend(inversions(path, &source.code));
+        }
+    }
+    assert_none(wrong);
+}
+
+#[test]
+fn an_inversion_is_found() {
+    let code = "use crate::arch;\nuse crate::{base::lock, sched::{g, m}};\n$crate::print!()";
+    let names: Vec<_> = imports(code).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["arch", "base", "sched", "print"]);
+    let wrong = ["mem/heap.rs:2: `mem` imports `sched`"];
+    assert_eq!(inversions("mem/heap.rs", code), wrong);
+    assert_eq!(inversions("sched/g.rs", code), [""; 0]);
+    let unknown = ["new.rs: module `new` has no place in the order"];
+    assert_eq!(inversions("new.rs", code), unknown);
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let mut wrong = Vec::new();
+    for Source { path, text, code } in sources() {
+        let lines = text.lines().count();
+        if lines > MAX_FILE_LINES {
+            wrong.push(format!("{path}: {lines} lines"));
+        }
+        for (i, line) in text.lines().enumerate() {
+            let columns = line.chars().count();
+            if columns > MAX_COLUMNS {
+                wrong.push(format!("{path}:{}: {columns} columns", i + 1));
+            }
+        }
+        for (name, first, lines) in functions(&code) {
+            if lines > MAX_FUNCTION_LINES {
+                wrong.push(format!("{path}:{first}: {name} has {lines} lines"));
+            }
+        }
+    }
+    assert_none(wrong);
+}
+
+#[test]
+fn files_say_what_they_are() {
+    let silent = sources()
+        .into_iter()
+        .filter(|source| !source.text.starts_with("//! "));
+    assert_none(
+        silent
+            .map(|source| source.path + " does not begin with //!")
+            .collect(),
+    );
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut wrong = Vec::new();
+    for Source { path, text, code } in sources() {
+        for word in FORBIDDEN {
+            let at = text.match_indices(word);
+            wrong.extend(at.map(|(at, _)| format!("{path}:{}: {word}", line_of(&text, at))));
+        }
+        // Not `&'static mut`.
+        let at = code
+            .match_indices("static mut ")
+            .filter(|(at, _)| !code[..*at].ends_with('\''));
+        wrong.extend(at.map(|(at, _)| format!("{path}:{}: static mut", line_of(&code, at))));
+    }
+    assert_none(wrong);
+}
+
+#[test]
+fn the_scanner_knows_strings_and_comments() {
+    let text = r##"let a = '{'; // {
+f::<'a>("\"{", r#"{"{"#, '\'', b'{')"##;
+    let code = code_of(text);
+    assert_eq!(code.matches('\n').count(), 1);
+    assert!(!code.contains('{') && code.contains("f::<'a>("), "{code}");
+    let code = "fn a(x: [u8; 2]) {\n}\nfn b();\nimpl T { fn c() -> [u8; 1]\n{ if x {\n} } }";
+    let found = [("a".to_string(), 1, 2), ("c".to_string(), 4, 3)];
+    assert_eq!(functions(code), found);
+}
