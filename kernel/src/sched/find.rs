@@ -44,6 +44,7 @@ pub fn find_runnable() -> Found {
                 .expect("an M that schedules holds a P");
         sysmon::poll();
         p.timers.run_due();
+        idle::run_orphaned_timers();
         poll_input();
         let found = from_global_1_in_61(p)
             .or_else(|| from_inbox(m))

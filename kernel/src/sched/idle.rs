@@ -29,6 +29,11 @@ impl IdleSet {
         self.0.count_ones() as usize
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
     /// The members as bits.
     pub fn bits(&self) -> u64 {
         self.0
@@ -108,6 +113,33 @@ impl Inner {
             SCHED.needspinning.store(true, Ordering::SeqCst);
         }
         p
+    }
+
+    /// Where the P of an M that stops goes: to an idle M, which the caller hands it over to, if
+    /// there may be work for it, else to the idle list (Go: `handoffp`).
+    #[must_use = "the M must be given the P"]
+    pub fn handoff(&mut self, p: &'static P) -> Option<&'static M> {
+        if SCHED.gcwaiting.load(Ordering::Relaxed) {
+            p.set_status(PStatus::GcStop);
+            SCHED.stopwait.fetch_sub(1, Ordering::SeqCst);
+            return None;
+        }
+        let nobody_looks = SCHED.nmspinning.load(Ordering::SeqCst) == 0 && !self.pidle.is_empty();
+        let wanted = !p.runq.is_empty()
+            || !self.runq.is_empty()
+            || p.timers.min_when() != NEVER
+            || nobody_looks;
+        if wanted && let Some(m) = self.midle.pop() {
+            return Some(&ALLM[m]);
+        }
+        // Go would start a thread. Here every M runs, and looks at the global queue, at the latest
+        // in `stopm`.
+        while let Some((gp, _)) = p.runq.get() {
+            self.runq.push_back(gp);
+        }
+        self.publish_runqsize();
+        self.pidleput(p);
+        None
     }
 
     /// All idle Ps, for whoever stops the world.
@@ -351,6 +383,21 @@ fn pass_on_keeping() {
     }
 }
 
+/// On g0: runs the timers of idle Ps if no idle M watches them, because all Ms are busy and there
+/// are more Ms than Ps that run: an M that sleeps for its locked goroutine has left its P idle.
+#[inline]
+pub fn run_orphaned_timers() {
+    if SCHED.npidle.load(Ordering::Relaxed) != 0
+        && SCHED.timer_keeper.load(Ordering::Relaxed).is_none()
+    {
+        for p in SCHED.allp() {
+            if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << p.index() != 0 {
+                p.timers.run_due();
+            }
+        }
+    }
+}
+
 /// When the first timer of any P is due.
 pub fn first_timer() -> u64 {
     ALLP.iter()
@@ -370,34 +417,4 @@ pub fn wake_for_timer(when_ns: u64) {
     {
         m.poke();
     }
-}
-
-/// The M gives its P away, to an idle M if there is work for it (Go: `handoffp`).
-pub fn handoffp(p: &'static P) {
-    let has_work = !p.runq.is_empty()
-        || SCHED.runqsize.load(Ordering::Relaxed) != 0
-        || p.timers.min_when() != NEVER
-        || SCHED.gcwaiting.load(Ordering::Relaxed);
-    let mut inner = SCHED.lock.lock();
-    if SCHED.gcwaiting.load(Ordering::Relaxed) {
-        p.set_status(PStatus::GcStop);
-        SCHED.stopwait.fetch_sub(1, Ordering::SeqCst);
-        return;
-    }
-    let nobody_looks =
-        SCHED.nmspinning.load(Ordering::SeqCst) == 0 && SCHED.npidle.load(Ordering::Relaxed) > 0;
-    if has_work || !inner.runq.is_empty() || nobody_looks {
-        if let Some(m) = inner.midle.pop() {
-            drop(inner);
-            hand_over(&ALLM[m], p, false);
-            return;
-        }
-        // Go would start a thread. Here every M runs, and will look at the global queue, at the
-        // latest in `stopm`.
-        while let Some((gp, _)) = p.runq.get() {
-            inner.runq.push_back(gp);
-        }
-        inner.publish_runqsize();
-    }
-    inner.pidleput(p);
 }

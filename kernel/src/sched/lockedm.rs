@@ -2,7 +2,8 @@
 //!
 //! - **Locked** (Go: `LockOSThread`): the goroutine runs on this M only, and the M runs nothing
 //!   else. While it waits, its M gives the P away and sleeps.
-//! - **Pinned**: only the first half. The M runs others as well, so nothing has to sleep.
+//! - **Pinned**: only the first half. The M runs others as well, so nothing has to sleep. A CPU whose
+//!   M waits for its locked goroutine runs pinned ones in between.
 //!
 //! Either kind stands in the ordinary queues; the M that finds it and may not run it passes it on
 //! ([`runs_elsewhere`]): into the *inbox* of its M, with this M's own P if that one sleeps.
@@ -12,6 +13,7 @@
 //! runs others meanwhile, and takes its own from the inbox at the next switch. So a locked
 //! goroutine that waits can never stop the machine, not even on one CPU.
 
+use core::ptr;
 use core::sync::atomic::Ordering;
 
 use crate::arch::switch::{preempt_off, preempt_on};
@@ -50,7 +52,14 @@ pub fn unlock(gp: &'static G) {
     preempt_off();
     gp.locked_count.store(0, Ordering::Relaxed);
     if gp.lockedm.swap(None, Ordering::Relaxed).is_some() {
-        getm().lockedg.store(None, Ordering::Relaxed);
+        // In a guest house another goroutine may have locked itself to the same M since.
+        let m = getm();
+        if m.lockedg
+            .load(Ordering::Relaxed)
+            .is_some_and(|g| ptr::eq(g, gp))
+        {
+            m.lockedg.store(None, Ordering::Relaxed);
+        }
     }
     preempt_on();
 }
@@ -96,8 +105,8 @@ fn inbox_push(inner: &mut Inner, m: &'static M, gp: &'static G) {
     m.inbox_len.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Takes what only this M may run: its own locked goroutine first, and while it has one that does
-/// not run, pinned ones only in a guest house.
+/// Takes what only this M may run: locked goroutines first. A pinned one runs here even while the M
+/// waits for its locked one, since it can run nowhere else and the locked one may wait for it.
 pub fn inbox_pop(inner: &mut Inner, m: &'static M) -> Option<&'static G> {
     let inbox = &mut inner.inbox[m.id()];
     let gp = inbox
@@ -110,18 +119,12 @@ pub fn inbox_pop(inner: &mut Inner, m: &'static M) -> Option<&'static G> {
 /// On g0: whether the goroutine that this M found belongs to another one; if so it is on its way
 /// there, and this M, which may have lost its P to the other, holds one again (Go: `startlockedm`).
 pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
-    let Some(home) = home(gp).filter(|home| !core::ptr::eq(*home, m)) else {
+    let Some(home) = home(gp).filter(|home| !ptr::eq(*home, m)) else {
         return false;
     };
     let mut inner = SCHED.lock.lock();
     inbox_push(&mut inner, home, gp);
-    let waits_locked = core::ptr::eq(
-        home.lockedg
-            .load(Ordering::Relaxed)
-            .map_or(core::ptr::null(), |g| g),
-        gp,
-    ) && inner.mlocked.remove(home.id());
-    if waits_locked || inner.midle.remove(home.id()) {
+    if inner.mlocked.remove(home.id()) || inner.midle.remove(home.id()) {
         drop(inner);
         // It sleeps: it gets this M's P, since no other may be free, and this M waits for one.
         let p = idle::releasep(m);
@@ -141,20 +144,23 @@ pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
 pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     m.lockedg.load(Ordering::Relaxed)?;
     let mut inner = SCHED.lock.lock();
-    if let Some(gp) =
-        inner.inbox[m.id()].remove_first(|g| g.lockedm.load(Ordering::Relaxed).is_some())
-    {
-        m.inbox_len.fetch_sub(1, Ordering::Relaxed);
+    if let Some(gp) = inbox_pop(&mut inner, m) {
         return Some(gp);
     }
     if inner.mlocked.len() + 1 == inner.mcount() {
         return None; // the guest house
     }
+    // All in one critical section: an M that counts as asleep must not hold a P with work.
     inner.mlocked.insert(m.id());
-    drop(inner);
     let p = idle::releasep(m);
-    idle::handoffp(p);
-    fatal::checkdead(&SCHED.lock.lock());
+    let to = inner.handoff(p);
+    if to.is_none() {
+        fatal::checkdead(&inner);
+    }
+    drop(inner);
+    if let Some(to) = to {
+        idle::hand_over(to, p, false);
+    }
     while m.sleep(NEVER, || false) != Wake::Signalled {
         // Input that came to this CPU is for whoever is free.
         if SCHED.input_pending.load(Ordering::Relaxed) {
