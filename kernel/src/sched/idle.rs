@@ -124,7 +124,8 @@ impl Inner {
             SCHED.stopwait.fetch_sub(1, Ordering::SeqCst);
             return None;
         }
-        let nobody_looks = SCHED.nmspinning.load(Ordering::SeqCst) == 0 && !self.pidle.is_empty();
+        // It would be the only idle P while nobody looks for work.
+        let nobody_looks = SCHED.nmspinning.load(Ordering::SeqCst) == 0 && self.pidle.is_empty();
         let wanted = !p.runq.is_empty()
             || !self.runq.is_empty()
             || p.timers.min_when() != NEVER
@@ -157,6 +158,8 @@ pub fn acquirep(m: &'static M, p: &'static P) {
     p.m.store(Some(m), Ordering::Relaxed);
     m.p.store(Some(p), Ordering::Relaxed);
     p.set_status(PStatus::Running);
+    // What the timer is set to was right for another P: `execute` sets it anew.
+    m.disarmed();
 }
 
 /// The M lets go of its P (Go: `releasep`).
@@ -263,12 +266,13 @@ pub fn stopm(m: &'static M) {
     // its inbox, as to an M that is awake; and an M that had to hand off a P with work, or made
     // work, found nobody to take it, and left the P idle.
     let for_me = m.inbox_len.load(Ordering::Relaxed) != 0;
-    let needed = SCHED.needspinning.load(Ordering::SeqCst);
-    if for_me || needed || !inner.runq.is_empty() {
+    // Where one goroutine was left there may be more: who takes it wakes the next.
+    let look = SCHED.needspinning.load(Ordering::SeqCst) || !inner.runq.is_empty();
+    if for_me || look {
         if let Some(p) = inner.pidleget(0) {
             drop(inner);
             acquirep(m, p);
-            if needed {
+            if look {
                 becomes_spinning(m);
             }
             return;
@@ -284,9 +288,7 @@ pub fn stopm(m: &'static M) {
     drop(inner);
     loop {
         let until = keep_timers(m);
-        let wake = m.sleep(until, || {
-            input_wants() || until != NEVER && first_timer() < until
-        });
+        let wake = m.sleep(until, || input_wants() || timers_want(until));
         let kept = stop_keeping(m);
         // A timer is due, or input came: run a P, if one is idle. If none is, all Ps run, and those
         // who run them look at their timers and at the input themselves.
@@ -300,6 +302,9 @@ pub fn stopm(m: &'static M) {
             Wake::Interrupt if !input_wants() => {}
             Wake::Interrupt | Wake::Deadline => {
                 if wake_self(m) {
+                    if kept {
+                        pass_on_keeping();
+                    }
                     return;
                 }
             }
@@ -316,6 +321,14 @@ pub fn stopm(m: &'static M) {
 /// Whether input waits for an M, and there is a P for it.
 fn input_wants() -> bool {
     SCHED.input_pending.load(Ordering::Relaxed) && SCHED.npidle.load(Ordering::Relaxed) > 0
+}
+
+/// Whether an M that sleeps until `until` would sleep past a timer: one that was armed since, or, if
+/// it was not to watch the timers, because whoever watched them has stopped.
+fn timers_want(until: u64) -> bool {
+    SCHED.npidle.load(Ordering::SeqCst) > 0
+        && first_timer() < until
+        && (until != NEVER || SCHED.timer_keeper.load(Ordering::SeqCst).is_none())
 }
 
 /// An M wakes without having been called: takes itself off the idle list, with an idle P. False if
@@ -340,9 +353,12 @@ fn wake_self(m: &'static M) -> bool {
 /// before reading `poll_until` ([`wake_for_timer`]): one of the two sees the other.
 fn keep_timers(m: &'static M) -> u64 {
     let keeper = &SCHED.timer_keeper;
-    if keeper
-        .compare_exchange(None, Some(m), Ordering::SeqCst, Ordering::Relaxed)
-        .is_err()
+    // While all Ps run, those who run them look at their timers. Whoever makes a P idle comes here
+    // itself, hands it to an idle M, or wakes one (`timers_moved`).
+    if SCHED.npidle.load(Ordering::SeqCst) == 0
+        || keeper
+            .compare_exchange(None, Some(m), Ordering::SeqCst, Ordering::Relaxed)
+            .is_err()
     {
         return NEVER;
     }
@@ -373,6 +389,12 @@ fn stop_keeping(m: &'static M) -> bool {
         keeper.store(None, Ordering::SeqCst);
     }
     kept
+}
+
+/// Ps with timers became idle, or timers changed their P: those who sleep look again.
+pub fn timers_moved() {
+    wake_for_timer(first_timer());
+    pass_on_keeping();
 }
 
 /// The M that watched the timers is called to run something: another idle one takes over.

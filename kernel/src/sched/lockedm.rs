@@ -13,12 +13,13 @@
 //! runs others meanwhile, and takes its own from the inbox at the next switch. So a locked
 //! goroutine that waits can never stop the machine, not even on one CPU.
 
+use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::Ordering;
 
 use crate::arch::switch::{preempt_off, preempt_on};
 use crate::arch::{self, MAX_CPUS};
-use crate::sched::g::{G, getg};
+use crate::sched::g::{G, Status, getg};
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::note::Wake;
 use crate::sched::timers::NEVER;
@@ -102,7 +103,7 @@ fn home(gp: &'static G) -> Option<&'static M> {
 
 fn inbox_push(inner: &mut Inner, m: &'static M, gp: &'static G) {
     inner.inbox[m.id()].push_back(gp);
-    m.inbox_len.fetch_add(1, Ordering::Relaxed);
+    m.inbox_len.fetch_add(1, Ordering::SeqCst);
 }
 
 /// Takes what only this M may run: locked goroutines first. A pinned one runs here even while the M
@@ -125,11 +126,17 @@ pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
     let mut inner = SCHED.lock.lock();
     inbox_push(&mut inner, home, gp);
     if inner.mlocked.remove(home.id()) || inner.midle.remove(home.id()) {
+        // It sleeps: it gets an idle P, or this M's, and this M waits for one.
+        let idle_p = inner.pidleget(arch::nanotime());
         drop(inner);
-        // It sleeps: it gets this M's P, since no other may be free, and this M waits for one.
-        let p = idle::releasep(m);
-        idle::hand_over(home, p, false);
-        idle::stopm(m);
+        match idle_p {
+            Some(p) => idle::hand_over(home, p, false),
+            None => {
+                let p = idle::releasep(m);
+                idle::hand_over(home, p, false);
+                idle::stopm(m);
+            }
+        }
     } else {
         drop(inner);
         // It is awake and looks into its inbox at its next switch, which is now.
@@ -142,13 +149,21 @@ pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
 /// On g0: an M with a locked goroutine that is not running waits for it (Go: `stoplockedm`). None:
 /// the M is free to run anything.
 pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
-    m.lockedg.load(Ordering::Relaxed)?;
+    let locked = m.lockedg.load(Ordering::Relaxed)?;
     let mut inner = SCHED.lock.lock();
     if let Some(gp) = inbox_pop(&mut inner, m) {
         return Some(gp);
     }
     if inner.mlocked.len() + 1 == inner.mcount() {
         return None; // the guest house
+    }
+    // It only yielded, and nobody is free to take the P.
+    if inner.midle.is_empty() && locked.status() == Status::Runnable {
+        let mine = inner.runq.remove_first(|gp| ptr::eq(gp, locked));
+        inner.publish_runqsize();
+        if mine.is_some() {
+            return mine;
+        }
     }
     // All in one critical section: an M that counts as asleep must not hold a P with work.
     inner.mlocked.insert(m.id());
@@ -161,10 +176,15 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     if let Some(to) = to {
         idle::hand_over(to, p, false);
     }
-    while m.sleep(NEVER, || false) != Wake::Signalled {
-        // Input that came to this CPU is for whoever is free.
-        if SCHED.input_pending.load(Ordering::Relaxed) {
+    // Input that comes to this CPU is for whoever is free; each is told once.
+    let told = Cell::new(false);
+    let untold_input = || SCHED.input_pending.load(Ordering::Relaxed) && !told.get();
+    while m.sleep(NEVER, untold_input) != Wake::Signalled {
+        if untold_input() {
             idle::wakep();
+            told.set(true);
+        } else {
+            told.set(SCHED.input_pending.load(Ordering::Relaxed));
         }
     }
     m.park.clear();

@@ -144,17 +144,21 @@ impl M {
         (!head.is_null()).then(|| unsafe { G::of(head) })
     }
 
-    /// Own CPU: makes sure that the timer fires at `when_ns` or earlier.
+    /// Own CPU: if the timer is set, makes sure that it fires at `when_ns` or earlier. If it is not,
+    /// whatever comes next (`execute`, `sleep`) sets it with all deadlines in view.
     pub fn arm(&self, when_ns: u64) {
-        if when_ns < self.armed_ns.load(Ordering::Relaxed) {
+        if self.is_armed() && when_ns < self.armed_ns.load(Ordering::Relaxed) {
             self.rearm(when_ns);
         }
     }
 
     /// Own CPU: sets the timer, whatever it was set to.
     pub fn rearm(&self, when_ns: u64) {
+        // A tick between the two stores would leave them different.
+        let flags = arch::irq::save();
         self.armed_ns.store(when_ns, Ordering::Relaxed);
         arch::set_deadline(when_ns);
+        arch::irq::restore(flags);
     }
 
     /// Own CPU: the timer has fired.

@@ -52,6 +52,11 @@ pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool) -> ! {
     gp.m.store(Some(m), Ordering::Relaxed);
     gp.casgstatus(Status::Runnable, Status::Running);
     gp.clear_preempt();
+    // Whoever put something into the inbox asked the goroutine of that moment to yield; it may have
+    // been gone already. The fences of inbox and status word order the two looks.
+    if m.inbox_len.load(Ordering::SeqCst) != 0 {
+        gp.request_preempt();
+    }
     if SCHED.chaos.load(Ordering::Relaxed) != 0 {
         preempt::chaos_poison(gp);
     }

@@ -103,6 +103,9 @@ pub fn procresize(m: &'static M, n: usize) {
     }
     SCHED.gomaxprocs.store(n as u32, Ordering::Relaxed);
     restart(mine, n);
+    // `mine` may have got timers.
+    preempt::arm_slice(m, mine);
+    idle::timers_moved();
 }
 
 /// Gives all that a P holds to others (Go: `p.destroy`).
