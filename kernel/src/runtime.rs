@@ -31,7 +31,7 @@ pub fn gomaxprocs(n: usize) -> usize {
 
 /// CPUs that run goroutines.
 pub fn num_cpu() -> usize {
-    SCHED.lock.lock().mcount()
+    SCHED.mcount()
 }
 
 /// Goroutines that exist, the calling one included and the runtime's own not.

@@ -233,7 +233,7 @@ extern "C" fn on_g0() -> ! {
     let m = getm();
     m.g0.gobuf().sp.set(m.g0.head.stack.get().hi);
     start_other_cpus();
-    let mcount = SCHED.lock.lock().mcount();
+    let mcount = SCHED.mcount();
     let n = match model::get() {
         Model::Single => 1,
         _ => options().gomaxprocs.unwrap_or(mcount).min(mcount),
@@ -262,12 +262,12 @@ fn start_other_cpus() {
             return;
         };
         // Counted before it runs, or the others could be taken for all.
-        SCHED.lock.lock().ms.insert(cpu);
+        SCHED.ms.fetch_or(1 << cpu, Ordering::Relaxed);
         let head = (&raw const m.head).cast_mut();
         // SAFETY: the M is complete, and its stacks are fresh.
         let started = unsafe { arch::start_cpu(cpu, head, top, stacks, mstart) };
         if let Err(error) = started {
-            SCHED.lock.lock().ms.remove(cpu);
+            SCHED.ms.fetch_and(!(1 << cpu), Ordering::Relaxed);
             eprintln!("runtime: CPU {cpu} stays off: {error}");
         }
     }

@@ -109,7 +109,23 @@ pub fn print(args: fmt::Arguments<'_>) {
     write(text.bytes());
 }
 
-fn write(text: &[u8]) {
+/// A text longer than this goes out in pieces of whole lines, the lock free in between: a real serial
+/// port takes a second for 12 KB.
+const PIECE: usize = 4096;
+
+fn write(mut text: &[u8]) {
+    while text.len() > PIECE {
+        let end = text[..PIECE]
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(PIECE, |last| last + 1);
+        write_piece(&text[..end]);
+        text = &text[end..];
+    }
+    write_piece(text);
+}
+
+fn write_piece(text: &[u8]) {
     let Some(last) = text.last() else { return };
     let me = getg();
     let mut console = CONSOLE.lock();

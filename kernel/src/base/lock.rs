@@ -72,32 +72,19 @@ impl<T> Lock<T> {
         LockGuard {
             lock: self,
             guard: Some(guard),
+            ranked: true,
         }
     }
 
-    /// Like [`Lock::lock`] where the caller may hold locks of the same rank already and has its own
-    /// order among them (select: by address).
-    #[inline]
-    #[track_caller]
-    pub fn lock_same_rank(&self) -> LockGuard<'_, T> {
-        preempt_off();
-        let guard = match self.inner.try_lock() {
-            Some(guard) => guard,
-            None => self.lock_slow(),
-        };
-        LockGuard {
-            lock: self,
-            guard: Some(guard),
-        }
-    }
-
-    /// The lock if it is free now.
+    /// The lock if it is free now. Since it does not wait it cannot deadlock, so no order is asked of
+    /// it, and its rank is not noted.
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         preempt_off();
         match self.inner.try_lock() {
             Some(guard) => Some(LockGuard {
                 lock: self,
                 guard: Some(guard),
+                ranked: false,
             }),
             None => {
                 preempt_on();
@@ -168,6 +155,8 @@ pub struct LockGuard<'a, T> {
     lock: &'a Lock<T>,
     // Some until drop or leak.
     guard: Option<SpinMutexGuard<'a, T>>,
+    /// Its rank was noted.
+    ranked: bool,
 }
 
 impl<'a, T> LockGuard<'a, T> {
@@ -198,7 +187,9 @@ impl<T> DerefMut for LockGuard<'_, T> {
 impl<T> Drop for LockGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.lock.forget_rank();
+        if self.ranked {
+            self.lock.forget_rank();
+        }
         self.guard = None;
         preempt_on();
     }

@@ -25,7 +25,7 @@ pub fn print() {
 
 fn line(out: &mut String, detail: bool) -> core::fmt::Result {
     let inner = SCHED.lock.lock();
-    let (ms, idle_ms, runqueue) = (inner.mcount(), inner.midle.len(), inner.runq.len());
+    let (ms, idle_ms, runqueue) = (SCHED.mcount(), inner.midle.len(), inner.runq.len());
     let locked_ms = inner.mlocked.len();
     drop(inner);
     write!(

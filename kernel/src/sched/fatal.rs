@@ -68,6 +68,9 @@ pub const FATAL_STATUS: u8 = 2;
 /// Status when the report itself panics (Go: 4).
 const REPORT_FAILED_STATUS: u8 = 4;
 
+/// For so many pauses a CPU waits for another one to end the image, minutes on any machine.
+const END_POLLS: u64 = 1 << 32;
+
 static REPORTER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// 1 + number of the M that dies; the first one reports.
 static DYING_M: AtomicU32 = AtomicU32::new(0);
@@ -78,9 +81,11 @@ pub fn set_reporter(reporter: Reporter) {
     REPORTER.store(reporter as *mut (), Ordering::Release);
 }
 
-/// Ends the image (Go: `exit`).
+/// Ends the image (Go: `exit`). Of several CPUs that come here or to [`die`], the first one does it.
 pub fn exit(status: u8) -> ! {
     preempt_off();
+    claim_the_end();
+    arch::freeze_others();
     let at_exit = AT_EXIT.swap(0, Ordering::Acquire);
     if at_exit != 0 {
         // SAFETY: `at_exit` stored a fn(u8).
@@ -108,16 +113,7 @@ pub fn die(cause: &Cause<'_>) -> ! {
         }
         _ => arch::exit(REPORT_FAILED_STATUS + 1),
     }
-    let me = m.id() as u32 + 1;
-    if DYING_M
-        .compare_exchange(0, me, Ordering::AcqRel, Ordering::Relaxed)
-        .is_err()
-    {
-        // Another CPU reports, and stops this one: there is one report.
-        loop {
-            arch::pause();
-        }
-    }
+    claim_the_end();
     arch::freeze_others();
     heap::set_emergency();
     console::seize();
@@ -131,6 +127,19 @@ pub fn die(cause: &Cause<'_>) -> ! {
     let failed = if is_system(gp) { m.curg() } else { Some(gp) };
     reporter(cause, failed);
     exit(FATAL_STATUS)
+}
+
+/// Goes on on one CPU only; others stop here until the first one's NMI reaches them. Preemption is
+/// off.
+fn claim_the_end() {
+    let me = getm().id() as u32 + 1;
+    let first = DYING_M.compare_exchange(0, me, Ordering::AcqRel, Ordering::Acquire);
+    if first.is_err_and(|first| first != me) {
+        for _ in 0..END_POLLS {
+            arch::pause();
+        }
+        arch::exit(REPORT_FAILED_STATUS);
+    }
 }
 
 /// What can be said before there is a reporter.
@@ -206,7 +215,7 @@ pub fn panic(text: &dyn Display) -> ! {
 /// With `SCHED`'s lock held, when an M becomes idle: whether anything can ever run again
 /// (Go: `checkdead`).
 pub fn checkdead(inner: &Inner) {
-    let running = inner.mcount() - inner.midle.len() - inner.mlocked.len();
+    let running = SCHED.mcount() - inner.midle.len() - inner.mlocked.len();
     if running > 0 || !SCHED.started.load(Ordering::Relaxed) {
         return;
     }

@@ -279,11 +279,12 @@ impl G {
         if ptr.is_null() {
             return None;
         }
-        let len = self.name_len.load(Ordering::Relaxed);
-        // SAFETY: only `set_name` stores here, the length first, from a `&'static str`. A reader
-        // that raced with a reuse of the G could pair a pointer with the length of the next name;
-        // `set_name` therefore clears the pointer before it changes the length, and names are only
-        // read of Gs that the reader keeps from ending (itself, claimed, or a frozen world).
+        let len = self.name_len.load(Ordering::Acquire);
+        if self.name_ptr.load(Ordering::Relaxed) != ptr {
+            return None; // the G was given another name in between
+        }
+        // SAFETY: `set_name` stores parts of a `&'static str`: it clears the pointer before it changes
+        // the length, and the pointer stood still around the load of the length.
         Some(unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(ptr, len)) })
     }
 
@@ -292,7 +293,7 @@ impl G {
         self.name_ptr
             .store(core::ptr::null_mut(), Ordering::Release);
         if let Some(name) = name {
-            self.name_len.store(name.len(), Ordering::Relaxed);
+            self.name_len.store(name.len(), Ordering::Release);
             self.name_ptr
                 .store(name.as_ptr().cast_mut(), Ordering::Release);
         }

@@ -19,11 +19,6 @@ impl IdleSet {
         Self(0)
     }
 
-    /// The first alone.
-    pub const fn only_first() -> Self {
-        Self(1)
-    }
-
     /// How many.
     pub fn len(&self) -> usize {
         self.0.count_ones() as usize
@@ -139,6 +134,9 @@ impl Inner {
             self.runq.push_back(gp);
         }
         self.publish_runqsize();
+        if p.timers.min_when() != NEVER {
+            SCHED.orphaned_timers.store(true, Ordering::Relaxed);
+        }
         self.pidleput(p);
         None
     }
@@ -405,19 +403,25 @@ fn pass_on_keeping() {
     }
 }
 
-/// On g0: runs the timers of idle Ps if no idle M watches them, because all Ms are busy and there
-/// are more Ms than Ps that run: an M that sleeps for its locked goroutine has left its P idle.
+/// On g0: runs the timers of idle Ps that no idle M watches. An M that sleeps for its locked
+/// goroutine may have left its P idle while all others were busy.
 #[inline]
 pub fn run_orphaned_timers() {
-    if SCHED.npidle.load(Ordering::Relaxed) != 0
-        && SCHED.timer_keeper.load(Ordering::Relaxed).is_none()
-    {
-        for p in SCHED.allp() {
-            if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << p.index() != 0 {
-                p.timers.run_due();
-            }
+    if SCHED.orphaned_timers.load(Ordering::Relaxed) {
+        run_timers_of_idle_ps();
+    }
+}
+
+#[cold]
+fn run_timers_of_idle_ps() {
+    let mut left = false;
+    for p in SCHED.allp() {
+        if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << p.index() != 0 {
+            p.timers.run_due();
+            left |= p.timers.min_when() != NEVER;
         }
     }
+    SCHED.orphaned_timers.store(left, Ordering::Relaxed);
 }
 
 /// When the first timer of any P is due.

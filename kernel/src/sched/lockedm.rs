@@ -17,8 +17,8 @@ use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::Ordering;
 
+use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on};
-use crate::arch::{self, MAX_CPUS};
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::note::Wake;
@@ -71,8 +71,10 @@ pub fn unlock(gp: &'static G) {
 /// If there is no such CPU, or the goroutine is locked to the M of another one.
 pub fn pin(cpu: usize) -> i32 {
     let gp = getg();
-    let runs = cpu < MAX_CPUS && SCHED.lock.lock().ms.contains(cpu);
-    assert!(runs, "runtime: pin to CPU {cpu}, which does not run");
+    assert!(
+        SCHED.has_m(cpu),
+        "runtime: pin to CPU {cpu}, which does not run"
+    );
     if let Some(m) = gp.lockedm.load(Ordering::Relaxed) {
         assert!(
             m.id() == cpu,
@@ -154,7 +156,7 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     if let Some(gp) = inbox_pop(&mut inner, m) {
         return Some(gp);
     }
-    if inner.mlocked.len() + 1 == inner.mcount() {
+    if inner.mlocked.len() + 1 == SCHED.mcount() {
         return None; // the guest house
     }
     // It only yielded, and nobody is free to take the P.

@@ -83,8 +83,6 @@ pub struct Inner {
     pub mlocked: IdleSet,
     /// Ps without an M.
     pub pidle: IdleSet,
-    /// Ms that run; those of CPUs that did not start are missing.
-    pub ms: IdleSet,
     /// Dead Gs with standard stacks.
     pub gfree: GQueue,
     /// Dead Gs with larger stacks.
@@ -93,6 +91,8 @@ pub struct Inner {
 
 /// The state that all Ms share.
 pub struct Sched {
+    /// Which Ms run; those of CPUs that did not start are missing. Changes during boot only.
+    pub ms: AtomicU64,
     /// Guards [`Inner`].
     pub lock: Lock<Inner>,
 
@@ -120,6 +120,8 @@ pub struct Sched {
     pub timer_keeper: AtomicRef<M>,
     /// Until when it sleeps.
     pub poll_until: AtomicU64,
+    /// A P with timers became idle when no M was (`idle::run_orphaned_timers`).
+    pub orphaned_timers: AtomicBool,
 
     /// Interrupts left work (`poll_network` of this kernel: serial input).
     pub input_pending: AtomicBool,
@@ -147,6 +149,7 @@ pub struct Sched {
 
 /// The scheduler.
 pub static SCHED: Sched = Sched {
+    ms: AtomicU64::new(1),
     lock: Lock::new(
         Rank::Sched,
         Inner {
@@ -155,7 +158,6 @@ pub static SCHED: Sched = Sched {
             midle: IdleSet::new(),
             mlocked: IdleSet::new(),
             pidle: IdleSet::new(),
-            ms: IdleSet::only_first(),
             gfree: GQueue::new(),
             gfree_large: GQueue::new(),
         },
@@ -171,6 +173,7 @@ pub static SCHED: Sched = Sched {
     worldsema: Semaphore::new(1),
     timer_keeper: AtomicRef::none(),
     poll_until: AtomicU64::new(timers::NEVER),
+    orphaned_timers: AtomicBool::new(false),
     input_pending: AtomicBool::new(false),
     input_waiter: AtomicRef::none(),
     goidgen: AtomicU64::new(1),
@@ -183,13 +186,6 @@ pub static SCHED: Sched = Sched {
     seed: AtomicU64::new(0),
 };
 
-impl Inner {
-    /// How many Ms run.
-    pub fn mcount(&self) -> usize {
-        self.ms.len()
-    }
-}
-
 impl Sched {
     /// The Ps that exist.
     pub fn allp(&self) -> &'static [P] {
@@ -198,7 +194,18 @@ impl Sched {
 
     /// The Ms that run.
     pub fn allm(&self) -> impl Iterator<Item = &'static M> + Clone + use<> {
-        self.lock.lock().ms.iter().map(|i| &ALLM[i])
+        let ms = self.ms.load(Ordering::Relaxed);
+        ALLM.iter().filter(move |m| ms & 1 << m.id() != 0)
+    }
+
+    /// How many Ms run.
+    pub fn mcount(&self) -> usize {
+        self.ms.load(Ordering::Relaxed).count_ones() as usize
+    }
+
+    /// Whether this CPU runs.
+    pub fn has_m(&self, cpu: usize) -> bool {
+        cpu < MAX_CPUS && self.ms.load(Ordering::Relaxed) & 1 << cpu != 0
     }
 
     /// Goroutines that are alive, without the runtime's own (Go: `gcount`).

@@ -23,7 +23,7 @@ use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
 use crate::sched::g::{G, getg};
 use crate::sched::m::{M, getm};
 use crate::sched::p::P;
-use crate::sched::{SCHED, fatal, idle, park, sysmon};
+use crate::sched::{SCHED, fatal, park, sysmon};
 
 /// How much of preemption runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -101,7 +101,7 @@ pub fn tick(frame: &mut TrapFrame) {
         return; // on g0: `execute` arms the timer
     };
     let over = arch::cputicks().wrapping_sub(p.slice_end.load(Ordering::Relaxed)) as i64 >= 0;
-    let due = p.timers.min_when() <= now_ns || over && orphaned_timer_is_due(now_ns);
+    let due = p.timers.min_when() <= now_ns;
     if !(over || due || gp.preempt_requested()) || mode() == Mode::Off {
         // The slice began after the timer was armed.
         return arm_rest(m, p, now_ns);
@@ -131,14 +131,6 @@ pub fn let_scheduler_look() {
         gp.request_preempt();
         m.arm(arch::nanotime() + GRACE_NS);
     }
-}
-
-/// Whether a timer of an idle P is due and no idle M watches it, which happens while all Ms are
-/// busy with fewer Ps than there are.
-fn orphaned_timer_is_due(now_ns: u64) -> bool {
-    SCHED.npidle.load(Ordering::Relaxed) > 0
-        && SCHED.timer_keeper.load(Ordering::Relaxed).is_none()
-        && idle::first_timer() <= now_ns
 }
 
 /// Arms the timer for what is left of the slice.

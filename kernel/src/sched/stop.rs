@@ -65,7 +65,7 @@ fn start_the_world(n: usize) {
 /// Changes how many Ps there are; 0 only asks. Returns how many there were.
 pub fn gomaxprocs(n: usize) -> usize {
     let old = SCHED.gomaxprocs.load(Ordering::Relaxed) as usize;
-    let mcount = SCHED.lock.lock().mcount();
+    let mcount = SCHED.mcount();
     let n = n.min(mcount);
     if n == 0 || n == old || model::get() == Model::Single {
         return old;

@@ -29,7 +29,8 @@ static TRACE: AtomicUsize = AtomicUsize::new(0);
 /// Prints Go's `SCHED` line every `period_ns`, by `print`; 0: never.
 pub fn set_schedtrace(period_ns: u64, print: fn()) {
     TRACE.store(print as usize, Ordering::Relaxed);
-    SCHEDTRACE_NS.store(period_ns, Ordering::Relaxed);
+    // Release: who sees the period sees the function.
+    SCHEDTRACE_NS.store(period_ns, Ordering::Release);
     let next = if period_ns == 0 {
         u64::MAX
     } else {
@@ -58,7 +59,7 @@ pub fn poll() {
 #[cold]
 fn run() {
     let now = arch::nanotime();
-    let period = SCHEDTRACE_NS.load(Ordering::Relaxed);
+    let period = SCHEDTRACE_NS.load(Ordering::Acquire);
     if period != 0 && now >= NEXT_TRACE_NS.load(Ordering::Relaxed) {
         NEXT_TRACE_NS.store(now + period, Ordering::Relaxed);
         // SAFETY: `set_schedtrace` stored a `fn()` before it set the period.

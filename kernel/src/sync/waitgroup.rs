@@ -45,7 +45,7 @@ impl WaitGroup {
     /// `sync: negative WaitGroup counter`.
     pub fn add(&self, delta: i64) {
         let mut state = self.state.lock();
-        let counter = state.counter + delta;
+        let counter = state.counter.saturating_add(delta);
         if counter < 0 {
             drop(state);
             panic!("sync: negative WaitGroup counter");

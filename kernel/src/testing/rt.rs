@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::arch;
@@ -32,8 +32,8 @@ pub(super) enum Outcome {
 
 /// The panic of the test that runs.
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
-/// Number of the newest goroutine when the test began.
-static FIRST_GOID: AtomicU64 = AtomicU64::new(0);
+/// The goroutines that were alive before the test began.
+static BEFORE: Mutex<Vec<u64>> = Mutex::new(Vec::new());
 
 /// How often is looked whether a test that has said nothing has ended by `goexit`.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -50,6 +50,7 @@ pub(super) fn run_test_goroutine(
     timeout_ns: u64,
 ) -> Outcome {
     *PANIC.lock() = None;
+    *BEFORE.lock() = alive();
     let returned = WaitGroup::new();
     returned.add(1);
     let done = returned.clone();
@@ -66,7 +67,6 @@ pub(super) fn run_test_goroutine(
         Ok(goid) => goid,
         Err(_) => return Outcome::Panicked("no memory for the test's goroutine".to_string()),
     };
-    FIRST_GOID.store(goid, Ordering::Relaxed);
     let deadline_ns = arch::nanotime().saturating_add(timeout_ns);
     while !returned.wait_timeout(LOOK_EVERY) && is_alive(goid) {
         if arch::nanotime() >= deadline_ns {
@@ -87,19 +87,28 @@ fn note_panic(text: &dyn fmt::Display) {
 }
 
 fn is_alive(goid: u64) -> bool {
-    let mut alive = false;
-    SCHED.for_each_g(|gp| alive |= gp.goid.load(Ordering::Relaxed) == goid);
-    alive
+    alive().contains(&goid)
+}
+
+/// The goroutines of the program.
+fn alive() -> Vec<u64> {
+    let mut goids = Vec::new();
+    SCHED.for_each_g(|gp| {
+        if !gp.system.load(Ordering::Relaxed) {
+            goids.push(gp.goid.load(Ordering::Relaxed));
+        }
+    });
+    goids
 }
 
 /// The goroutines that were created since the last [`run_test_goroutine`] began and are still
-/// alive, each as `ID "name" [wait reason]`.
+/// alive, each as `ID [what it does]`.
 pub(super) fn leaked() -> Vec<String> {
-    let first = FIRST_GOID.load(Ordering::Relaxed);
+    let before = BEFORE.lock();
     let mut left = Vec::new();
     SCHED.for_each_g(|gp| {
         let goid = gp.goid.load(Ordering::Relaxed);
-        if goid < first || gp.system.load(Ordering::Relaxed) {
+        if gp.system.load(Ordering::Relaxed) || before.contains(&goid) {
             return;
         }
         let doing = match gp.status() {
