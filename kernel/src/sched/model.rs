@@ -7,15 +7,31 @@
 //! | `global` | Go 1.0 | one queue behind one lock | all CPUs |
 //! | `single` | before Go 1.0 | one queue | one |
 //!
-//! They exist to be run against each other: `global` is what the notes call the many-thread loop,
-//! whose lock every spawn, wake and switch of every CPU goes through.
+//! They exist to be run against each other: `global` is the many-thread loop, whose lock every
+//! spawn, wake and switch of every CPU goes through.
+//!
+//! # Changing it while goroutines run
+//!
+//! [`switch`] stops the world first. Then
+//!
+//! 1. nobody is between reading the model and using the queue that it chose: [`runqput`] and the
+//!    sources of `find` run on an M with a P, and all Ps but the caller's are stopped;
+//! 2. all rings are emptied into the global queue, the one place that every model looks at; from
+//!    there on "not gmp implies that all rings are empty" holds again;
+//! 3. the model is set, and the number of Ps with it: `single` has one.
+//!
+//! An M *without* a P may still be on its way to sleep and read the model late (`find`'s last look,
+//! step 9). Old `gmp`: it looks at rings that are empty. Old `global`: it skips rings that may have
+//! work, but only if it read the model before the world went on; whoever put that work there did so
+//! later, and by the two fences of the wake protocol either saw that this M no longer spins, and
+//! woke another, or its work and the new model were both visible to this M's look.
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use crate::sched::g::G;
-use crate::sched::p::P;
+use crate::sched::p::{ALLP, P};
 use crate::sched::runq::Overflow;
-use crate::sched::{Inner, SCHED};
+use crate::sched::{Inner, SCHED, stop};
 
 /// Which scheduler runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,7 +47,7 @@ pub enum Model {
 
 static MODEL: AtomicU8 = AtomicU8::new(Model::Gmp as u8);
 
-/// Chooses the scheduler; at boot.
+/// Chooses the scheduler; at boot, or with the world stopped and all rings empty.
 pub fn set(model: Model) {
     MODEL.store(model as u8, Ordering::Relaxed);
 }
@@ -44,6 +60,30 @@ pub fn get() -> Model {
         1 => Model::Global,
         _ => Model::Single,
     }
+}
+
+/// Changes the scheduler and how many Ps there are, by stopping the world. `single` has one P,
+/// whatever `procs` says; else at least one and at most one a CPU. Returns what it was before.
+///
+/// On a goroutine, no lock held.
+pub fn switch(to: Model, procs: usize) -> (Model, usize) {
+    stop::stop_the_world();
+    let before = (get(), SCHED.gomaxprocs.load(Ordering::Relaxed) as usize);
+    let mcount = {
+        let mut inner = SCHED.lock.lock();
+        for p in &ALLP {
+            // Owner's side of the ring: the P is stopped, or the caller's own.
+            while let Some((gp, _)) = p.runq.get() {
+                inner.runq.push_back(gp);
+            }
+        }
+        inner.publish_runqsize();
+        inner.mcount()
+    };
+    set(to);
+    let procs = if to == Model::Single { 1 } else { procs.clamp(1, mcount) };
+    stop::start_the_world(procs);
+    before
 }
 
 /// Puts a runnable goroutine where this scheduler keeps them; `next`: ahead of all others of this P

@@ -23,7 +23,7 @@ const RETRY_NS: u64 = 100_000;
 const STUCK_NS: u64 = 60_000_000_000;
 
 /// Stops all other Ps. Preemption stays off until [`start_the_world`].
-fn stop_the_world() {
+pub(super) fn stop_the_world() {
     SCHED.worldsema.acquire(WaitReason::Semacquire);
     preempt_off();
     let me = getm()
@@ -54,7 +54,7 @@ fn stop_the_world() {
 }
 
 /// Lets the world go on with `n` Ps.
-fn start_the_world(n: usize) {
+pub(super) fn start_the_world(n: usize) {
     let m = getm();
     systemstack(|| procresize(m, n));
     idle::wakep();
@@ -72,7 +72,8 @@ pub fn gomaxprocs(n: usize) -> usize {
     }
     stop_the_world();
     let old = SCHED.gomaxprocs.load(Ordering::Relaxed) as usize;
-    start_the_world(n);
+    // The scheduler may have been changed on the way here.
+    start_the_world(if model::get() == Model::Single { 1 } else { n });
     old
 }
 
