@@ -42,6 +42,9 @@ mod host;
 use host as imp;
 
 pub use trap_frame::TrapFrame;
+/// No part of the seam: what switches cost on the machine.
+#[cfg(not(any(test, loom)))]
+pub use x86_64::cost;
 
 pub use imp::{
     Ipi, MAX_CPUS, console_read, console_write, cputicks, exit, flush_tlb, freeze_others,

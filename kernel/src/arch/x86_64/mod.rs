@@ -3,7 +3,7 @@
 //! Reading order: `cpu`, `gdt`, `idt`, `traps` (how an interrupt comes in), `exceptions`,
 //! `freeze`; `acpi`, `apic`, `ioapic` (what is there and who interrupts whom); `calibrate`,
 //! `clock`, `timer` (time); `trampoline`, `tsc_sync`, `smp` (more than one CPU); `serial`,
-//! `power`, `describe`.
+//! `power`, `describe`. Beside the seam: `cost`, for the tour.
 //!
 //! Invariants: no heap is used anywhere below; everything that boot finds is set once; every
 //! wait is bounded and pauses. Code here calls up only through [`Handlers`]. A machine that
@@ -16,6 +16,7 @@ mod acpi;
 mod apic;
 mod calibrate;
 mod clock;
+pub mod cost;
 mod cpu;
 mod describe;
 mod freeze;
