@@ -1,0 +1,34 @@
+//! The default image: banner, tour, shell.
+//!
+//! | `run=` on the command line | what happens |
+//! | --- | --- |
+//! | absent | banner, tour, then the shell reads the console |
+//! | `exit` | banner, tour, the end: what `run-qemu.sh` asks for where stdin is no terminal |
+//! | other commands | banner, the commands, then the shell reads the console |
+//!
+//! The tour checks what it shows and panics where it is wrong, so booting this image is a test.
+//!
+//! `tour` and `programs` are modules of this binary, not of the library: no program that uses the
+//! library carries them.
+
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod programs;
+mod tour;
+
+use gosched::{shell, start};
+
+#[gosched::main]
+fn main() {
+    // Now, not when the shell begins: what is typed during the tour waits in the ring.
+    shell::listen();
+    tour::banner::print();
+    let run = start::options().run.as_deref();
+    if run.is_none_or(|commands| commands.trim() == "exit") {
+        tour::run();
+    }
+    shell::run(run.unwrap_or(""))
+}
