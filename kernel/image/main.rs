@@ -19,14 +19,15 @@ extern crate alloc;
 mod programs;
 mod tour;
 
-use gosched::{shell, start};
+use gosched::base::cmdline;
+use gosched::shell;
 
 #[gosched::main]
 fn main() {
     // Now, not when the shell begins: what is typed during the tour waits in the ring.
     shell::listen();
     tour::banner::print();
-    let run = start::options().run.as_deref();
+    let run = cmdline::options().run.as_deref();
     if run.is_none_or(|commands| commands.trim() == "exit") {
         tour::run();
     }

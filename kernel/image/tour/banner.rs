@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use gosched::arch::{self, Description, Source};
+use gosched::base::cmdline;
 use gosched::sched::SCHED;
 use gosched::{mem, println, runtime, start};
 
@@ -26,7 +27,7 @@ pub(crate) fn print() {
     println!(
         "   options    gomaxprocs={} {}",
         runtime::gomaxprocs(0),
-        start::options()
+        cmdline::options()
     );
     println!("   seed       {}", SCHED.seed.load(Ordering::Relaxed));
     let booted = Duration::from_nanos(start::main_started_ns());

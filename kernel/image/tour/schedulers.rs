@@ -1,7 +1,8 @@
 //! Step: the three schedulers on the same work.
 
+use gosched::base::cmdline;
 use gosched::sched::model::{self, Model};
-use gosched::{println, runtime, start};
+use gosched::{println, runtime};
 
 use super::Step;
 use super::figures::{Figures, Meter};
@@ -27,7 +28,7 @@ const MODELS: [(Model, &str); 3] = [
 ];
 
 fn run() {
-    let procs = start::options().gomaxprocs.unwrap_or(runtime::num_cpu());
+    let procs = cmdline::options().gomaxprocs.unwrap_or(runtime::num_cpu());
     let mut best: [Option<Figures>; MODELS.len()] = [const { None }; MODELS.len()];
     for _ in 0..GAMES {
         for ((scheduler, _), best) in MODELS.iter().zip(&mut best) {

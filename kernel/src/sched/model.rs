@@ -78,10 +78,14 @@ pub fn switch(to: Model, procs: usize) -> (Model, usize) {
             }
         }
         inner.publish_runqsize();
-        inner.mcount()
+        SCHED.mcount()
     };
     set(to);
-    let procs = if to == Model::Single { 1 } else { procs.clamp(1, mcount) };
+    let procs = if to == Model::Single {
+        1
+    } else {
+        procs.clamp(1, mcount)
+    };
     stop::start_the_world(procs);
     before
 }
