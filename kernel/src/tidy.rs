@@ -33,7 +33,8 @@ const LEVELS: &[&[&str]] = &[
 ];
 
 /// Names at the crate's root that are not modules, and the module that they come from. The macros
-/// of `gosched_macros` come from another crate, below all.
+/// of `gosched_macros` come from another crate, below all, and `model` is a function of the crate
+/// that the models are compiled in.
 const ROOT_NAMES: &[(&str, &str)] = &[
     ("__print", "base"),
     ("print", "base"),
@@ -43,6 +44,7 @@ const ROOT_NAMES: &[(&str, &str)] = &[
     ("main", "primitive"),
     ("test", "primitive"),
     ("bench", "primitive"),
+    ("model", "primitive"),
     ("Bencher", "testing"),
     ("test_main", "testing"),
     ("bench_main", "testing"),

@@ -75,6 +75,7 @@ fn a_loop_with_calls_is_preempted_unless_off() {
 
 /// Go's TestTimerFairness and more: with a hog on every P a sleeper wakes all the same.
 #[gosched::test]
+#[allow(clippy::missing_spin_loop, reason = "hogs are not polite")]
 fn sleepers_wake_while_hogs_hold_all_cpus() {
     if mode() != Mode::Async {
         return;

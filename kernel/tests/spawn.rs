@@ -1,4 +1,5 @@
-//! The `go` statement: goroutines run everywhere, in any number, each once, with what they captured.
+//! The `go` statement: goroutines run everywhere, in any number, each once, with what they
+//! captured.
 //!
 //! Everything is bounded by counted work. Where several CPUs must take part, goroutines stay busy
 //! until they have, since a CPU of an emulated machine may need milliseconds to wake.
@@ -195,7 +196,7 @@ fn closures_of_all_alignments() {
             wg.wait();
         })* };
     }
-    aligned!(1 2 4 8 16 32 64 128 256 512 1024 4096 8192);
+    aligned!(8 16 32 64 128 256 512 1024 4096 8192);
 }
 
 struct CountsDrops(Arc<AtomicUsize>);

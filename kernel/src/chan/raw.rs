@@ -11,7 +11,7 @@ use crate::chan::error::{CloseError, RecvTimeoutError, SendTimeoutError};
 use crate::sched::g::getg;
 use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
-use crate::sched::sudog::{self, Sudog, WaitQueue};
+use crate::sched::sudog::{Sudog, WaitQueue};
 
 /// How long an operation may wait.
 #[derive(Clone, Copy)]
@@ -166,7 +166,7 @@ impl<T> Chan<T> {
             park::gopark_unlock(state, reason);
             return Waited::Woken;
         };
-        let ticket = sudog::begin_wait(gp);
+        let ticket = gp.wait.begin();
         let sudog = Sudog::new(gp, elem, Some(ticket));
         gp.sleep_until_ns.store(until_ns, Ordering::Relaxed);
         // SAFETY: it is taken out below, if no waker did.

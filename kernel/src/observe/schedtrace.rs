@@ -35,8 +35,8 @@ fn line(out: &mut String, detail: bool) -> core::fmt::Result {
         arch::nanotime() / 1_000_000,
         SCHED.gomaxprocs.load(Ordering::Relaxed),
         SCHED.npidle.load(Ordering::Relaxed),
-        SCHED.nmspinning.load(Ordering::Relaxed),
-        u8::from(SCHED.needspinning.load(Ordering::Relaxed)),
+        SCHED.spinning.count(),
+        u8::from(SCHED.spinning.is_needed()),
     )?;
     if detail {
         writeln!(

@@ -12,7 +12,7 @@
 //! 9. an M that was spinning looks at everything once more, without a P
 //! 10. sleep
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use crate::arch;
 use crate::sched::g::G;
@@ -99,7 +99,7 @@ fn from_others(m: &'static M, p: &'static P) -> Option<Found> {
     }
     if !m.spinning.load(Ordering::Relaxed) {
         let busy = gomaxprocs - SCHED.npidle.load(Ordering::Relaxed).min(gomaxprocs);
-        if 2 * SCHED.nmspinning.load(Ordering::Relaxed) >= busy as i32 {
+        if 2 * SCHED.spinning.count() >= busy {
             return None;
         }
         idle::becomes_spinning(m);
@@ -217,7 +217,7 @@ fn go_idle(m: &'static M, p: &'static P) -> Option<Found> {
     {
         return Some((gp, false));
     }
-    if !m.spinning.load(Ordering::Relaxed) && SCHED.needspinning.load(Ordering::SeqCst) {
+    if !m.spinning.load(Ordering::Relaxed) && SCHED.spinning.is_needed() {
         // Somebody made work when no P was idle: look for it before this one becomes idle.
         idle::becomes_spinning(m);
         return None;
@@ -229,8 +229,7 @@ fn go_idle(m: &'static M, p: &'static P) -> Option<Found> {
     if m.spinning.load(Ordering::Relaxed) {
         // The delicate dance of `sched`'s header: first down, then look.
         m.spinning.store(false, Ordering::Relaxed);
-        SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
+        SCHED.spinning.give_up();
         if work_anywhere() && recover(m) {
             return None;
         }

@@ -28,6 +28,7 @@ use crate::base::aref::AtomicRef;
 use crate::sched::fatal;
 use crate::sched::m::M;
 use crate::sched::park::WaitReason;
+use crate::sched::ticket::Ticket;
 use crate::sched::timers::Timer;
 
 /// What a goroutine is doing (Go: `_Gidle` … `_Gdead`, with Go's numbers).
@@ -107,8 +108,8 @@ pub struct G {
     pub timer: Timer,
     /// When that timer is to fire.
     pub sleep_until_ns: AtomicU64,
-    /// Number of the wait that several may end, odd once one of them has (`sudog::win`).
-    pub select_done: AtomicU32,
+    /// The wait that several may end.
+    pub wait: Ticket,
 
     // Read by anyone as a hint.
     waitreason: AtomicU8,
@@ -158,7 +159,7 @@ impl G {
             park_lock: AtomicUsize::new(0),
             timer: Timer::new(),
             sleep_until_ns: AtomicU64::new(0),
-            select_done: AtomicU32::new(0),
+            wait: Ticket::new(),
             waitreason: AtomicU8::new(WaitReason::Zero as u8),
             waitsince: AtomicU64::new(0),
             lockedm: AtomicRef::none(),

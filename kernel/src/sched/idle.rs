@@ -105,7 +105,7 @@ impl Inner {
     pub fn pidleget_spinning(&mut self, now_ns: u64) -> Option<&'static P> {
         let p = self.pidleget(now_ns);
         if p.is_none() {
-            SCHED.needspinning.store(true, Ordering::SeqCst);
+            SCHED.spinning.need();
         }
         p
     }
@@ -120,7 +120,7 @@ impl Inner {
             return None;
         }
         // It would be the only idle P while nobody looks for work.
-        let nobody_looks = SCHED.nmspinning.load(Ordering::SeqCst) == 0 && self.pidle.is_empty();
+        let nobody_looks = SCHED.spinning.count() == 0 && self.pidle.is_empty();
         let wanted = !p.runq.is_empty()
             || !self.runq.is_empty()
             || p.timers.min_when() != NEVER
@@ -173,17 +173,10 @@ pub fn releasep(m: &'static M) -> &'static P {
 /// already, or when all Ps run.
 #[inline]
 pub fn wakep() {
-    // Submitter's side of the protocol in `sched`: the work is published, then we look.
-    fence(Ordering::SeqCst);
-    if SCHED.nmspinning.load(Ordering::Relaxed) != 0 {
-        return;
+    let a_p_is_idle = || SCHED.npidle.load(Ordering::Relaxed) != 0;
+    if SCHED.spinning.submitted(a_p_is_idle) {
+        wakep_slow();
     }
-    // With no idle P all that is to do is to set needspinning; if it is set, whoever clears it
-    // looks at all queues afterwards (`becomes_spinning`, whose fence pairs with ours).
-    if SCHED.npidle.load(Ordering::Relaxed) == 0 && SCHED.needspinning.load(Ordering::Relaxed) {
-        return;
-    }
-    wakep_slow();
 }
 
 #[cold]
@@ -196,11 +189,7 @@ fn wakep_slow() {
 }
 
 fn start_spinning_m() {
-    if SCHED
-        .nmspinning
-        .compare_exchange(0, 1, Ordering::SeqCst, Ordering::Relaxed)
-        .is_err()
-    {
+    if !SCHED.spinning.try_begin_for_other() {
         return;
     }
     let mut inner = SCHED.lock.lock();
@@ -212,7 +201,7 @@ fn start_spinning_m() {
                 // Every M runs, waits for its locked goroutine, or is on its way to sleep: the P
                 // stays idle, and in the last case `stopm` comes back for it.
                 inner.pidleput(p);
-                SCHED.needspinning.store(true, Ordering::SeqCst);
+                SCHED.spinning.need();
                 None
             }
         },
@@ -220,9 +209,7 @@ fn start_spinning_m() {
     drop(inner);
     match started {
         Some((m, p)) => hand_over(m, p, true),
-        None => {
-            SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
-        }
+        None => SCHED.spinning.found(),
     }
 }
 
@@ -240,19 +227,14 @@ pub fn hand_over(m: &'static M, p: &'static P, spinning: bool) {
 /// The M looks for work from now on. The caller looks at all queues after this.
 pub fn becomes_spinning(m: &'static M) {
     m.spinning.store(true, Ordering::Relaxed);
-    SCHED.nmspinning.fetch_add(1, Ordering::SeqCst);
-    SCHED.needspinning.store(false, Ordering::SeqCst);
-    fence(Ordering::SeqCst);
+    SCHED.spinning.begin();
 }
 
 /// The M found work: it no longer looks, and if it was the last who did, another one is woken,
 /// since where one goroutine was there may be more (Go: `resetspinning`).
 pub fn resetspinning(m: &'static M) {
     m.spinning.store(false, Ordering::Relaxed);
-    let left = SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst) - 1;
-    if left < 0 {
-        fatal::throw("resetspinning: negative nmspinning");
-    }
+    SCHED.spinning.found();
     wakep();
 }
 
@@ -265,7 +247,7 @@ pub fn stopm(m: &'static M) {
     // work, found nobody to take it, and left the P idle.
     let for_me = m.inbox_len.load(Ordering::Relaxed) != 0;
     // Where one goroutine was left there may be more: who takes it wakes the next.
-    let look = SCHED.needspinning.load(Ordering::SeqCst) || !inner.runq.is_empty();
+    let look = SCHED.spinning.is_needed() || !inner.runq.is_empty();
     if for_me || look {
         if let Some(p) = inner.pidleget(0) {
             drop(inner);
@@ -321,8 +303,8 @@ fn input_wants() -> bool {
     SCHED.input_pending.load(Ordering::Relaxed) && SCHED.npidle.load(Ordering::Relaxed) > 0
 }
 
-/// Whether an M that sleeps until `until` would sleep past a timer: one that was armed since, or, if
-/// it was not to watch the timers, because whoever watched them has stopped.
+/// Whether an M that sleeps until `until` would sleep past a timer: one that was armed since, or,
+/// if it was not to watch the timers, because whoever watched them has stopped.
 fn timers_want(until: u64) -> bool {
     SCHED.npidle.load(Ordering::SeqCst) > 0
         && first_timer() < until

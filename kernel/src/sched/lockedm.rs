@@ -2,8 +2,8 @@
 //!
 //! - **Locked** (Go: `LockOSThread`): the goroutine runs on this M only, and the M runs nothing
 //!   else. While it waits, its M gives the P away and sleeps.
-//! - **Pinned**: only the first half. The M runs others as well, so nothing has to sleep. A CPU whose
-//!   M waits for its locked goroutine runs pinned ones in between.
+//! - **Pinned**: only the first half. The M runs others as well, so nothing has to sleep. A CPU
+//!   whose M waits for its locked goroutine runs pinned ones in between.
 //!
 //! Either kind stands in the ordinary queues; the M that finds it and may not run it passes it on
 //! ([`runs_elsewhere`]): into the *inbox* of its M, with this M's own P if that one sleeps.

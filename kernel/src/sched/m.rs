@@ -144,8 +144,8 @@ impl M {
         (!head.is_null()).then(|| unsafe { G::of(head) })
     }
 
-    /// Own CPU: if the timer is set, makes sure that it fires at `when_ns` or earlier. If it is not,
-    /// whatever comes next (`execute`, `sleep`) sets it with all deadlines in view.
+    /// Own CPU: if the timer is set, makes sure that it fires at `when_ns` or earlier. If it is
+    /// not, whatever comes next (`execute`, `sleep`) sets it with all deadlines in view.
     pub fn arm(&self, when_ns: u64) {
         if self.is_armed() && when_ns < self.armed_ns.load(Ordering::Relaxed) {
             self.rearm(when_ns);

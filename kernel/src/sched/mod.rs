@@ -16,7 +16,7 @@
 //! as busy Ps) before it parks, and readying a goroutine wakes an M only if nobody spins. A spinner
 //! that finds work wakes the next one, if it was the last.
 //!
-//! Two sides can miss each other, and both use a full fence:
+//! Two sides can miss each other, and both use a full fence ([`spinning`], checked by models):
 //!
 //! ```text
 //! submit work                             stop spinning
@@ -54,9 +54,11 @@ pub mod preempt;
 pub mod runq;
 pub mod schedule;
 pub mod sema;
+pub mod spinning;
 pub mod stop;
 pub mod sudog;
 pub mod sysmon;
+pub mod ticket;
 pub mod timers;
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
@@ -70,6 +72,7 @@ use crate::sched::idle::IdleSet;
 use crate::sched::m::{ALLM, M};
 use crate::sched::p::{ALLP, P};
 use crate::sched::sema::Semaphore;
+use crate::sched::spinning::Spinning;
 
 /// What `SCHED`'s lock guards.
 pub struct Inner {
@@ -102,10 +105,8 @@ pub struct Sched {
     pub npidle: AtomicU32,
     /// Which Ps are idle, for thieves; written under the lock.
     pub idlep_mask: AtomicU64,
-    /// Ms that look for work.
-    pub nmspinning: AtomicI32,
-    /// The next M that would go idle shall spin instead; written under the lock.
-    pub needspinning: AtomicBool,
+    /// The Ms that look for work.
+    pub spinning: Spinning,
     /// Length of the global run queue; written under the lock.
     pub runqsize: AtomicU32,
 
@@ -165,8 +166,7 @@ pub static SCHED: Sched = Sched {
     gomaxprocs: AtomicU32::new(0),
     npidle: AtomicU32::new(0),
     idlep_mask: AtomicU64::new(0),
-    nmspinning: AtomicI32::new(0),
-    needspinning: AtomicBool::new(false),
+    spinning: Spinning::new(),
     runqsize: AtomicU32::new(0),
     gcwaiting: AtomicBool::new(false),
     stopwait: AtomicI32::new(0),

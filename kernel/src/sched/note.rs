@@ -109,3 +109,6 @@ impl Note {
         self.halted.load(Ordering::Relaxed) != 0
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -25,7 +25,7 @@ use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
 use crate::base::lock::{Lock, LockGuard};
 use crate::sched::g::{G, Status, UnlockFn, getg};
 use crate::sched::m::getm;
-use crate::sched::{SCHED, idle, model, schedule, sudog, timers};
+use crate::sched::{SCHED, idle, model, schedule, timers};
 
 macro_rules! wait_reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -97,7 +97,7 @@ fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
     true
 }
 
-/// As [`gopark_unlock`], for a wait that a timer may end too (`sudog::begin_wait`). The caller says
+/// As [`gopark_unlock`], for a wait that a timer may end too (`G::wait`). The caller says
 /// until when in `sleep_until_ns`, and afterwards stops the timer and finds out who woke it.
 pub fn gopark_unlock_until<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
     gopark(
@@ -109,14 +109,14 @@ pub fn gopark_unlock_until<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
 
 fn arm_and_unlock<T>(gp: &'static G, lock: usize) -> bool {
     // The timer first: after the unlock a waker may run `gp`.
-    arm_timer(gp, end_wait, gp.select_done.load(Ordering::Relaxed));
+    arm_timer(gp, end_wait, gp.wait.current());
     unlock_leaked::<T>(gp, lock)
 }
 
 fn end_wait(gp: usize, ticket: u32) {
     // SAFETY: `arm_timer` passed a G, and Gs are never freed.
     let gp = unsafe { &*(gp as *const G) };
-    if sudog::win(gp, ticket) {
+    if gp.wait.win(ticket) {
         goready(gp);
     }
 }

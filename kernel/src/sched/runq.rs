@@ -138,10 +138,11 @@ impl<T: Sync> RunQueue<T> {
     pub fn get(&self) -> Option<(&'static T, bool)> {
         let next = self.runnext.load(Ordering::Relaxed);
         // A thief can only empty the slot, so a failed exchange means that it is gone.
+        // Release: pairs with `is_empty`, which must see the tail that was moved before.
         if next.is_some()
             && self
                 .runnext
-                .compare_exchange(next, None, Ordering::Acquire, Ordering::Relaxed)
+                .compare_exchange(next, None, Ordering::AcqRel, Ordering::Relaxed)
                 .is_ok()
         {
             return next.map(|gp| (gp, true));
@@ -226,3 +227,6 @@ impl<T: Sync> RunQueue<T> {
         (tail.wrapping_sub(head) as usize).min(RUNQ_SIZE)
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

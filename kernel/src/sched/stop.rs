@@ -165,7 +165,7 @@ fn restart(mine: &'static P, n: usize) {
 /// On g0: the M stops with the world, and sleeps until it gets a P again.
 pub fn gcstopm(m: &'static M) {
     if m.spinning.swap(false, Ordering::Relaxed) {
-        SCHED.nmspinning.fetch_sub(1, Ordering::SeqCst);
+        SCHED.spinning.found();
     }
     let inner = SCHED.lock.lock();
     if !SCHED.gcwaiting.load(Ordering::Relaxed) {

@@ -6,7 +6,6 @@
 
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
 
 use crate::sched::g::G;
 
@@ -18,8 +17,8 @@ pub struct Sudog {
     pub elem: Cell<*mut ()>,
     /// A waker took it out of the queue and so ended the wait; if not, time did.
     pub taken: Cell<bool>,
-    /// Several may end this wait (a timer, other channels): only who [`win`]s with this ticket may
-    /// use the sudog.
+    /// Several may end this wait (a timer, other channels): only who wins with this ticket
+    /// (`G::wait`) may use the sudog.
     pub ticket: Option<u32>,
     next: Cell<Option<NonNull<Sudog>>>,
     prev: Cell<Option<NonNull<Sudog>>>,
@@ -88,7 +87,7 @@ impl WaitQueue {
             // SAFETY: sudogs in the queue are alive.
             let sudog = unsafe { self.first?.as_ref() };
             self.unlink(sudog);
-            if sudog.ticket.is_none_or(|ticket| win(sudog.g, ticket)) {
+            if sudog.ticket.is_none_or(|ticket| sudog.g.wait.win(ticket)) {
                 sudog.taken.set(true);
                 return Some(sudog);
             }
@@ -118,19 +117,4 @@ impl WaitQueue {
         }
         sudog.queued.set(false);
     }
-}
-
-/// Begins a wait of the running goroutine that several may end. The ticket names this one wait: a
-/// timer that fired for an earlier one, but was slow to say so, comes with an old ticket.
-pub fn begin_wait(g: &G) -> u32 {
-    let ticket = (g.select_done.load(Ordering::Relaxed) | 1).wrapping_add(1);
-    g.select_done.store(ticket, Ordering::Relaxed);
-    ticket
-}
-
-/// Ends a wait that several may end: true for the one who does.
-pub fn win(g: &G, ticket: u32) -> bool {
-    g.select_done
-        .compare_exchange(ticket, ticket | 1, Ordering::AcqRel, Ordering::Relaxed)
-        .is_ok()
 }

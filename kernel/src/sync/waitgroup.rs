@@ -7,7 +7,7 @@ use crate::base::lock::{Lock, Rank};
 use crate::sched::g::getg;
 use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
-use crate::sched::sudog::{self, Sudog, WaitQueue};
+use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::time::Instant;
 
 struct State {
@@ -88,7 +88,7 @@ impl WaitGroup {
         if state.counter == 0 {
             return true;
         }
-        let sudog = Sudog::new(gp, core::ptr::null_mut(), Some(sudog::begin_wait(gp)));
+        let sudog = Sudog::new(gp, core::ptr::null_mut(), Some(gp.wait.begin()));
         gp.sleep_until_ns
             .store(until_ns, core::sync::atomic::Ordering::Relaxed);
         // SAFETY: the sudog is out of the queue before this function returns.
