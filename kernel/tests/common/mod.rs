@@ -1,0 +1,85 @@
+//! What several suites need: time slices of another length, other numbers of Ps, waiting for a
+//! condition, and saying that a test does not apply.
+#![allow(dead_code, reason = "no suite uses all of it")]
+
+use core::sync::atomic::Ordering;
+
+use gosched::arch;
+use gosched::runtime;
+use gosched::sched::SCHED;
+use gosched::time::{self, Duration};
+
+/// The length of the time slice is another one until this goes.
+pub(crate) struct Slice {
+    before_ns: u64,
+}
+
+impl Slice {
+    /// Slices of so many microseconds from now on.
+    pub(crate) fn of_us(us: u64) -> Self {
+        let before_ns = SCHED.slice_ns.load(Ordering::Relaxed);
+        set_slice(us * 1000);
+        Self { before_ns }
+    }
+}
+
+impl Drop for Slice {
+    fn drop(&mut self) {
+        set_slice(self.before_ns);
+    }
+}
+
+fn set_slice(ns: u64) {
+    SCHED.slice_ns.store(ns, Ordering::Relaxed);
+    SCHED
+        .slice_ticks
+        .store(arch::ns_to_cputicks(ns), Ordering::Relaxed);
+}
+
+/// There is another number of Ps until this goes.
+pub(crate) struct Procs {
+    before: usize,
+}
+
+impl Procs {
+    /// So many Ps from now on.
+    pub(crate) fn new(n: usize) -> Self {
+        let before = runtime::gomaxprocs(n);
+        assert_eq!(runtime::gomaxprocs(0), n);
+        Self { before }
+    }
+}
+
+impl Drop for Procs {
+    fn drop(&mut self) {
+        runtime::gomaxprocs(self.before);
+    }
+}
+
+/// Sleeps until `condition` holds; false if it never did in a minute of sleeps.
+pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
+    for _ in 0..60_000 {
+        if condition() {
+            return true;
+        }
+        time::sleep(Duration::from_millis(1));
+    }
+    condition()
+}
+
+/// Whether there are `n` Ps; says that the test is skipped if not.
+pub(crate) fn has_procs(n: usize) -> bool {
+    let there = runtime::gomaxprocs(0);
+    if there < n {
+        gosched::println!("skipped: needs {n} Ps, there are {there}");
+    }
+    there >= n
+}
+
+/// Says that the test is skipped, if `condition` does not hold.
+pub(crate) fn applies(condition: bool, needs: &str) -> bool {
+    if !condition {
+        gosched::println!("skipped: needs {needs}");
+    }
+    condition
+}
