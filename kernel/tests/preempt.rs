@@ -13,9 +13,14 @@ use gosched::sched::preempt::{Mode, mode};
 use gosched::sync::WaitGroup;
 use gosched::time::{self, Duration, Instant};
 
-/// Preemptions at safe points so far.
+/// Preemptions so far, of either kind.
 fn taken() -> u64 {
-    runtime::stats().ps.iter().map(|p| p.preempt_taken).sum()
+    let stats = runtime::stats();
+    stats
+        .ps
+        .iter()
+        .map(|p| p.preempt_taken + p.preempt_async)
+        .sum()
 }
 
 #[inline(never)]
