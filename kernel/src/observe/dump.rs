@@ -298,7 +298,8 @@ fn header(gp: &'static G) -> GoroutineHeader<'static> {
     GoroutineHeader {
         goid: gp.goid.load(Ordering::Relaxed),
         status: status_text(gp),
-        scan: gp.readgstatus() & SCAN != 0,
+        // In a living system it is this dump's own.
+        scan: fatal::is_dying() && gp.readgstatus() & SCAN != 0,
         wait_minutes: wait_ns(gp) / 60_000_000_000,
         locked: gp.lockedm.load(Ordering::Relaxed).is_some(),
         name: gp.name(),

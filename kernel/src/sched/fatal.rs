@@ -151,6 +151,11 @@ fn early_text(cause: &Cause<'_>) -> &'static str {
     }
 }
 
+/// Whether this M reports the end of the image.
+pub fn is_dying() -> bool {
+    getm().head.dying.load(Ordering::Relaxed) != 0
+}
+
 /// Whether this is a g0 or gsignal.
 pub fn is_system(gp: &G) -> bool {
     gp.goid.load(Ordering::Relaxed) == 0

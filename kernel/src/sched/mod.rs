@@ -195,7 +195,9 @@ impl Sched {
     /// The Ms that run.
     pub fn allm(&self) -> impl Iterator<Item = &'static M> + Clone + use<> {
         let ms = self.ms.load(Ordering::Relaxed);
-        ALLM.iter().filter(move |m| ms & 1 << m.id() != 0)
+        (0..MAX_CPUS)
+            .filter(move |i| ms & 1 << i != 0)
+            .map(|i| &ALLM[i])
     }
 
     /// How many Ms run.

@@ -1,0 +1,129 @@
+//! Sleeping: never early, in order, whoever is busy or idle.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use gosched::runtime;
+use gosched::sync::{Mutex, WaitGroup};
+use gosched::time::{self, Duration, Instant};
+
+#[gosched::test]
+fn time_never_goes_back_on_whatever_cpu() {
+    let group = WaitGroup::new();
+    for cpu in 0..runtime::num_cpu() {
+        group.go(move || {
+            let _pin = runtime::pin(cpu);
+            let mut last = Instant::now();
+            for _ in 0..10_000 {
+                let now = Instant::now();
+                assert!(now >= last);
+                last = now;
+            }
+        });
+    }
+    group.wait();
+    let mut last = runtime::nanotime();
+    for i in 0..100 {
+        let _pin = runtime::pin(i % runtime::num_cpu());
+        let now = runtime::nanotime();
+        assert!(
+            now >= last,
+            "time went back by {} ns between CPUs",
+            last - now
+        );
+        last = now;
+    }
+}
+
+/// Go's TestSleep, from nothing to 10 ms, with all other CPUs idle.
+#[gosched::test]
+fn sleep_is_never_early() {
+    for micros in [0, 1, 10, 100, 1000, 10_000] {
+        let duration = Duration::from_micros(micros);
+        let start = Instant::now();
+        time::sleep(duration);
+        assert!(start.elapsed() >= duration);
+    }
+}
+
+/// Sleepers that differ by 10 ms wake in the order of their deadlines (Go's TestAfterQueuing).
+#[gosched::test]
+fn sleepers_wake_in_order() {
+    let woken = Arc::new(Mutex::new(Vec::new()));
+    let start = Instant::now();
+    let group = WaitGroup::new();
+    for slot in [5_u64, 3, 6, 6, 6, 1, 1, 2, 7, 9, 4, 8, 0] {
+        let woken = woken.clone();
+        group.go(move || {
+            let until = start + Duration::from_millis(20 + slot * 20);
+            time::sleep(until - Instant::now());
+            woken.lock().push((Instant::now() - start, slot));
+        });
+    }
+    group.wait();
+    let woken = woken.lock();
+    for (at, slot) in woken.iter() {
+        assert!(*at >= Duration::from_millis(20 + slot * 20));
+    }
+    assert_eq!(woken.len(), 13);
+}
+
+/// Ten thousand timers in all heaps at once, and none is lost.
+#[gosched::test]
+fn ten_thousand_sleepers_wake() {
+    let woken = Arc::new(AtomicUsize::new(0));
+    let group = WaitGroup::new();
+    for i in 0..10_000_u64 {
+        let woken = woken.clone();
+        group.go(move || {
+            time::sleep(Duration::from_micros(i * 7919 % 50_000));
+            woken.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    group.wait();
+    assert_eq!(woken.load(Ordering::Relaxed), 10_000);
+}
+
+/// Timers of Ps that are retired go on (Go's procresize), and a new P's idle M keeps them.
+#[gosched::test]
+fn timers_survive_a_change_of_gomaxprocs() {
+    let all = runtime::gomaxprocs(0);
+    let group = WaitGroup::new();
+    for i in 0..200_u64 {
+        group.go(move || time::sleep(Duration::from_millis(5 + i % 30)));
+    }
+    for n in [1, all, 1, all.div_ceil(2), all] {
+        runtime::gomaxprocs(n);
+        time::sleep(Duration::from_millis(3));
+    }
+    group.wait();
+}
+
+/// A sleeper that is locked to its M, whose P is left idle, wakes while all other CPUs are busy.
+#[gosched::test]
+fn a_locked_sleeper_wakes_among_hogs() {
+    use core::sync::atomic::AtomicBool;
+    static STOP: AtomicBool = AtomicBool::new(false);
+    if gosched::sched::preempt::mode() != gosched::sched::preempt::Mode::Async {
+        return;
+    }
+    STOP.store(false, Ordering::Relaxed);
+    let group = WaitGroup::new();
+    runtime::lock_os_thread();
+    for _ in 0..2 * runtime::num_cpu() {
+        group.go(|| while !STOP.load(Ordering::Relaxed) {});
+    }
+    for _ in 0..10 {
+        time::sleep(Duration::from_millis(1));
+    }
+    STOP.store(true, Ordering::Relaxed);
+    runtime::unlock_os_thread();
+    group.wait();
+}
+
+gosched::test_main!();
