@@ -10,7 +10,10 @@
 //!   called, `gosched::sync::mutex::Mutex<T>::lock`, and what lies inside it is ours to know;
 //! - a frame of `core` or `alloc` is shown if the program is what called it, directly or through
 //!   others of them; in between the frames of this crate it is hidden as they are;
-//! - what the compiler puts between a call and its closure (`FnOnce::call_once`) is hidden;
+//! - what the compiler puts between a call and its closure (`FnOnce::call_once`) is hidden, and so
+//!   is what `#[gosched::main]` puts around `main`;
+//! - a safe point or an interrupt's own switch was not called by the program, whatever its return
+//!   address says: it is hidden with all that lies inside;
 //! - where a panic began in the middle of the frames shown, one line says `panic(...)`; at the
 //!   top it is hidden, as it is in Go, and so are `core`'s functions that raised it.
 //!
@@ -24,6 +27,13 @@ use core::fmt::{self, Write};
 
 /// Library frames that may lie between two others and still be shown.
 const MAX_PENDING: usize = 16;
+
+/// The ends of the names of [`Kind::Intrusion`]. The safe point itself leaves no frame: it jumps.
+const INTRUSIONS: [&str; 3] = [
+    "gosched_newstack",
+    "switch::preempt::newstack_hook",
+    "switch::preempt::async_preempt",
+];
 
 /// The end of this file's path within the crate's sources.
 const THIS_FILE: &str = "observe/visible.rs";
@@ -48,8 +58,10 @@ pub enum Kind {
     Runtime,
     /// `core`, `alloc` and what else comes with the compiler.
     Library,
-    /// Compiler glue around a closure.
+    /// Compiler glue around a closure or around `main`.
     Wrapper,
+    /// Where this crate took the CPU from code that had not called it.
+    Intrusion,
     /// The panic handler.
     Panic,
 }
@@ -61,8 +73,11 @@ pub fn kind(frame: &Frame) -> Kind {
     if name.contains("rust_begin_unwind") {
         return Kind::Panic;
     }
-    if name.contains("core::ops::function::Fn") {
+    if name.contains("core::ops::function::Fn") || name == "__gosched_main" {
         return Kind::Wrapper;
+    }
+    if INTRUSIONS.iter().any(|intrusion| name.ends_with(intrusion)) {
+        return Kind::Intrusion;
     }
     let own_file = own_sources(frame);
     match head.crate_name() {
@@ -181,6 +196,7 @@ impl Filter {
         let raised = self.raising && kind == Kind::Library;
         match kind {
             Kind::Wrapper => {}
+            Kind::Intrusion => self.forget(),
             Kind::Program => self.show(line, each),
             Kind::Library if raised => return,
             Kind::Library => self.wait(line),
@@ -315,6 +331,12 @@ mod tests {
                 None,
                 Kind::Wrapper,
             ),
+            (
+                "__gosched_main",
+                Some("kernel/examples/sieve.rs"),
+                Kind::Wrapper,
+            ),
+            ("gosched_newstack", own, Kind::Intrusion),
             ("__rustc::rust_begin_unwind", None, Kind::Panic),
             ("memcpy", None, Kind::Runtime),
             (
@@ -354,6 +376,25 @@ mod tests {
             ]
         );
         assert!(shown(&["gosched::sched::schedule", "gosched::sched::mstart"]).is_empty());
+    }
+
+    #[test]
+    fn what_was_preempted_did_not_call() {
+        assert_eq!(
+            shown(&[
+                "mcall",
+                "gosched::sched::park::gosched",
+                "core::option::Option<T>::map",
+                "gosched::arch::switch::preempt::async_preempt",
+                "core::hint::spin_loop",
+                "sieve::spin",
+                "sieve::main",
+                "__gosched_main",
+            ]),
+            ["core::hint::spin_loop", "sieve::spin", "sieve::main"]
+        );
+        let safe_point = ["gosched_newstack", "sieve::filter", "sieve::main"];
+        assert_eq!(shown(&safe_point), safe_point[1..]);
     }
 
     #[test]
