@@ -70,11 +70,11 @@ impl fmt::Display for Summary<'_> {
         let frame = self.0;
         let vector = frame.vector;
         write!(f, "{} ({} vector {vector})", name(vector), mnemonic(vector))?;
-        if vector == PAGE_FAULT {
-            return write!(f, ": {} at {:#x}", PageFaultCode(frame.error), frame.cr2);
-        }
         if has_error_code(vector) {
             write!(f, ", error code {:#x}", frame.error)?;
+        }
+        if vector == PAGE_FAULT {
+            write!(f, ": {} at {:#x}", PageFaultCode(frame.error), frame.cr2)?;
         }
         Ok(())
     }
