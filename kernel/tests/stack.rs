@@ -8,6 +8,7 @@ use core::hint::black_box;
 
 use gosched::mem;
 use gosched::runtime;
+use gosched::sched::g::getg;
 use gosched::sync::WaitGroup;
 use gosched::time::{self, Duration};
 
@@ -34,16 +35,18 @@ const DEEP: u64 = 140;
 
 #[gosched::test]
 fn deep_recursion_grows_the_stack() {
-    let before = mem::usage().stacks;
     let group = WaitGroup::new();
-    group.go(move || {
-        let grown = || {
+    group.go(|| {
+        let far_down = || {
+            let local = 0_u64;
+            let here = &raw const *black_box(&local) as usize;
+            let stack = getg().head.stack.get();
             assert!(
-                mem::usage().stacks >= before + 100 * 1024,
-                "no page was mapped"
-            )
+                stack.lo < here && here + 100 * 1024 < stack.hi,
+                "{here:#x} is not deep"
+            );
         };
-        assert_eq!(descend(1, DEEP, &grown), DEEP + 1);
+        assert_eq!(descend(1, DEEP, &far_down), DEEP + 1);
     });
     group.wait();
 }
