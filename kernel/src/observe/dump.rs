@@ -15,13 +15,16 @@ use crate::arch::{self, TrapFrame, exceptions};
 use crate::base::console::Raw;
 use crate::mem::{self, FRAME_SIZE, stack, sysstack};
 use crate::observe::report::{self, GoroutineHeader, Machine, Recovered, Registers};
-use crate::observe::symbols::Symbolizer;
+use crate::observe::symbols::{Symbolizer, Symbols};
 use crate::observe::traceback::{CreatedBy, Level, Stack, Traceback};
 use crate::observe::unwind::{Bounds, Start};
 use crate::sched::SCHED;
 use crate::sched::fatal::{self, Cause};
 use crate::sched::g::{G, SCAN, Status, getg};
 use crate::sched::m::{M, getm};
+
+/// Bytes of memory that names with files and lines want: some ten units of up to 90 KiB.
+const LINES_NEED: usize = 1 << 20;
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Single as u8);
 
@@ -48,7 +51,7 @@ pub fn report(cause: &Cause<'_>, failed: Option<&'static G>) {
 fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
     heading(out, cause, failed)?;
     let symbols = match cause {
-        Cause::OutOfMemory { .. } => Symbolizer::without_lines(),
+        Cause::OutOfMemory { .. } if mem::usage().free < LINES_NEED => Symbolizer::without_lines(),
         _ => Symbolizer::new(),
     };
     let frame = cause_frame(cause);
@@ -92,7 +95,20 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
 
 fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
     match cause {
-        Cause::Panic(text) => report::panic(out, text, Recovered::No, false),
+        Cause::Panic(panic) => {
+            report::panic(out, panic.text, Recovered::No, false)?;
+            match panic.location {
+                // Elsewhere the traceback says it.
+                Some(at) if panic.on_system_stack || !has_traceback() => {
+                    writeln!(out, "[raised at {at}]")
+                }
+                _ => Ok(()),
+            }
+        }
+        Cause::PanicInPanic(text) => report::fatal_error(
+            out,
+            &format_args!("panic while printing panic value: {text}"),
+        ),
         Cause::Fatal(text) | Cause::Throw(text) | Cause::Deadlock(text) => {
             report::fatal_error(out, text)
         }
@@ -129,6 +145,11 @@ fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -
     }
 }
 
+/// Whether the report will have frames with names.
+fn has_traceback() -> bool {
+    level() >= Level::Single && Symbols::kernel().is_some()
+}
+
 fn cause_frame<'a>(cause: &'a Cause<'_>) -> Option<&'a TrapFrame> {
     match cause {
         Cause::Exception { frame, .. } => Some(frame),
@@ -154,7 +175,12 @@ fn shows_system_stack(cause: &Cause<'_>) -> bool {
         // SAFETY: the interrupted G of a frame is a G.
         fatal::is_system(unsafe { G::of(frame.saved_g) })
     });
-    in_scheduler || matches!(cause, Cause::Throw(_)) || level() >= Level::System
+    let by_scheduler = match cause {
+        Cause::Throw(_) => true,
+        Cause::Panic(panic) => panic.on_system_stack,
+        _ => false,
+    };
+    in_scheduler || by_scheduler || level() >= Level::System
 }
 
 /// The stack of g0 or of an interrupt, up to here or to where the exception was raised.

@@ -12,7 +12,9 @@
 //! is above the scheduler, through the [`Reporter`] that boot sets. Nothing on this path waits for
 //! a lock: their holders stand still.
 
-use core::fmt::Display;
+use alloc::string::String;
+use core::fmt::{self, Display, Write};
+use core::panic::{Location, PanicInfo};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use crate::arch::switch::{preempt_off, systemstack};
@@ -27,8 +29,10 @@ use crate::sched::{Inner, SCHED, idle, newproc};
 
 /// What ended the image.
 pub enum Cause<'a> {
-    /// `panic!` in a goroutine.
-    Panic(&'a dyn Display),
+    /// `panic!`.
+    Panic(Panic<'a>),
+    /// The text of a panic panicked when it was formatted; this is the second one's.
+    PanicInPanic(&'a dyn Display),
     /// A mistake of the program that Go calls fatal.
     Fatal(&'a str),
     /// A broken invariant of the scheduler.
@@ -54,6 +58,16 @@ pub enum Cause<'a> {
         /// Bytes that were asked for.
         size: usize,
     },
+}
+
+/// A panic that nobody took.
+pub struct Panic<'a> {
+    /// What it said.
+    pub text: &'a dyn Display,
+    /// Where it was raised.
+    pub location: Option<&'a Location<'a>>,
+    /// Whether it was raised on g0 or gsignal, in the scheduler itself.
+    pub on_system_stack: bool,
 }
 
 /// Writes the report of an end. All other CPUs stand still.
@@ -198,23 +212,79 @@ fn on_system_stack(cause: &Cause<'_>) -> ! {
 
 /// From the panic handler. A panic in a goroutine that has a hook ends that goroutine alone.
 #[cold]
-pub fn panic(text: &dyn Display) -> ! {
+pub fn panic(info: &PanicInfo<'_>) -> ! {
+    if let Some(size) = failed_allocation(info) {
+        out_of_memory(size);
+    }
     let gp = getg();
-    let hook = gp.panic_hook.swap(0, Ordering::Relaxed);
-    let m_is_sound = {
-        preempt_off();
-        // Only what this panic itself turned off: a panic under a lock, or inside the scheduler,
-        // leaves the lock held, and the goroutine cannot simply go.
-        getm().head.locks.load(Ordering::Relaxed) == 1
+    let on_system_stack = is_system(gp);
+    let message = info.message();
+    let die = |text: &dyn Display| -> ! {
+        self::on_system_stack(&Cause::Panic(Panic {
+            text,
+            location: info.location(),
+            on_system_stack,
+        }))
     };
-    if hook == 0 || is_system(gp) || !m_is_sound {
-        on_system_stack(&Cause::Panic(text));
+    preempt_off();
+    // A panic under a lock, or inside the scheduler, leaves the lock held: the goroutine cannot
+    // simply go, and cannot run a user's `Display`, which may park.
+    if on_system_stack || getm().head.locks.load(Ordering::Relaxed) != 1 {
+        die(&message);
     }
     crate::arch::switch::preempt_on();
-    // SAFETY: newproc stored a PanicHook.
-    let hook = unsafe { core::mem::transmute::<usize, PanicHook>(hook) };
-    hook(text);
-    newproc::goexit()
+    let hook = gp.panic_hook.swap(0, Ordering::Relaxed);
+    if hook != 0 {
+        // SAFETY: newproc stored a PanicHook.
+        let hook = unsafe { core::mem::transmute::<usize, PanicHook>(hook) };
+        hook(info);
+        newproc::goexit();
+    }
+    if gp.panicking.swap(true, Ordering::Relaxed) {
+        self::on_system_stack(&Cause::PanicInPanic(&message));
+    }
+    match preprint(&message) {
+        Ok(text) => die(&text),
+        Err(fmt::Error) => die(&message),
+    }
+}
+
+/// The text of a panic, made while the goroutine still is one: its `Display` may allocate, lock,
+/// park or panic (Go: `preprintpanics`).
+fn preprint(message: &dyn Display) -> Result<String, fmt::Error> {
+    struct Text(String);
+    impl Write for Text {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            self.0.try_reserve(s.len()).map_err(|_| fmt::Error)?;
+            self.0.push_str(s);
+            Ok(())
+        }
+    }
+    let mut text = Text(String::new());
+    write!(text, "{message}")?;
+    Ok(text.0)
+}
+
+/// How many bytes could not be had, if that is what this panic is about. On stable Rust a failed
+/// allocation comes as a panic that `alloc` itself raises, with a text of its own and nothing else
+/// to know it by.
+fn failed_allocation(info: &PanicInfo<'_>) -> Option<usize> {
+    struct Digits(Option<usize>);
+    impl Write for Digits {
+        fn write_str(&mut self, s: &str) -> fmt::Result {
+            for digit in s.chars().filter_map(|c| c.to_digit(10)) {
+                let before = self.0.unwrap_or(0);
+                self.0 = Some(before.saturating_mul(10).saturating_add(digit as usize));
+            }
+            Ok(())
+        }
+    }
+    let raised_by_alloc = |at: &Location<'_>| at.file().ends_with("library/alloc/src/alloc.rs");
+    info.location().filter(|at| raised_by_alloc(at))?;
+    let mut digits = Digits(None);
+    // Digits takes any text.
+    let _ = write!(digits, "{}", info.message());
+    digits.0
 }
 
 /// With `SCHED`'s lock held, when an M becomes idle: whether anything can ever run again

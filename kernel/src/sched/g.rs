@@ -94,6 +94,8 @@ pub struct G {
     pub system: AtomicBool,
     /// What to call when it panics instead of ending the image (`testing`): a `PanicHook`, or 0.
     pub panic_hook: AtomicUsize,
+    /// It has begun to end the image by a panic, and formats the text.
+    pub panicking: AtomicBool,
 
     // Owned by whoever holds the G (status table above).
     /// Next in a run queue list or free list.
@@ -153,6 +155,7 @@ impl G {
             name_len: AtomicUsize::new(0),
             system: AtomicBool::new(false),
             panic_hook: AtomicUsize::new(0),
+            panicking: AtomicBool::new(false),
             schedlink: AtomicRef::none(),
             m: AtomicRef::none(),
             park_unlock: AtomicUsize::new(0),
