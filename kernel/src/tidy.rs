@@ -29,7 +29,7 @@ const LEVELS: &[&[&str]] = &[
     &["shell"],
     &["testing"],
     &["start"],
-    &["main", "lib", "tidy"],
+    &["lib", "tidy"],
 ];
 
 /// Names at the crate's root that are not modules, and the module that they come from. The macros

@@ -8,9 +8,9 @@ use crate::programs::{primes, sieve};
 
 pub(super) const STEP: Step = Step {
     title: "Channels: the concurrent prime sieve",
-    text: "   A chain of goroutines, one for each prime found so far, through which all numbers go.\n   \
-           Nearly every step parks one goroutine and readies another, on whatever CPU: a lost or\n   \
-           doubled wake-up would show as a wrong prime, or as a deadlock.",
+    text: "A chain of goroutines, one for each prime found so far, through which all numbers\n\
+           go. Nearly every step parks one goroutine and readies another, on whatever CPU: a\n\
+           lost or doubled wake-up would show as a wrong prime, or as a deadlock.",
     run,
 };
 
@@ -26,7 +26,7 @@ fn run() {
     }
     let figures = meter.stop();
     println!(
-        "   {PRIMES} primes up to {last} by as many goroutines in {:.1?}: {} switches, {} a second.",
+        "   {PRIMES} primes up to {last}, by as many goroutines: {:.1?}, {} switches, {} a second.",
         figures.time,
         figures.switches(),
         figures.per_second(figures.switches()),

@@ -42,7 +42,10 @@ const STEPS: [Step; 5] = [
 pub(crate) fn run() {
     let start = Instant::now();
     for (number, step) in (1..).zip(&STEPS) {
-        println!("\n{number}. {}\n{}", step.title, step.text);
+        println!("\n{number}. {}", step.title);
+        for line in step.text.lines() {
+            println!("   {line}");
+        }
         (step.run)();
     }
     println!(

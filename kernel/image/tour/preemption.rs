@@ -13,9 +13,9 @@ use crate::programs::hog;
 
 pub(super) const STEP: Step = Step {
     title: "Preemption: hogs and others",
-    text: "   On each P a goroutine computes in a loop that calls no function: it has no safe point and\n   \
-           never yields. As many others want to run for a moment now and then. The timer interrupt\n   \
-           asks the hog, waits for a safe point, and then takes the CPU from amid the loop.",
+    text: "On each P a hog computes in a loop that calls no function, so it has no safe point\n\
+           and never yields. As many others want to run for a moment now and then. The timer\n\
+           interrupt asks the hog to yield; when that does not help, it takes the CPU away.",
     run,
 };
 

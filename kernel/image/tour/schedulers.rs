@@ -10,9 +10,9 @@ use crate::programs::pingpong;
 
 pub(super) const STEP: Step = Step {
     title: "Three schedulers, one work",
-    text: "   Pairs of goroutines play ping-pong: each hit readies one and parks another. Go's first\n   \
-           scheduler was one loop on one thread; Go 1.0 had many threads on one locked queue, through\n   \
-           which every hit goes; GMP gives each P a queue of its own, and most hits stay on one CPU.",
+    text: "Pairs of goroutines play ping-pong: each hit readies one and parks another. Go's first\n\
+           scheduler was one loop on one thread. Go 1.0 had many threads on one locked queue, and\n\
+           every hit goes through it. GMP gives each P a queue: most hits stay on their CPU.",
     run,
 };
 

@@ -11,9 +11,9 @@ use crate::programs::primes;
 
 pub(super) const STEP: Step = Step {
     title: "Goroutines on all CPUs",
-    text: "   One goroutine starts 400 others, all on its own P, and each counts primes. The Ps that\n   \
-           have nothing to do steal half of what they find, and again from one another: no CPU is\n   \
-           idle while another has a queue, and nobody had to say which CPU runs what.",
+    text: "One goroutine starts 400 others, all on its own P, and each counts primes. A P with\n\
+           nothing to do steals half of another's queue, and is stolen from in turn: no CPU idles\n\
+           while there is work, and nobody had to say which CPU runs what.",
     run,
 };
 

@@ -12,9 +12,10 @@ use super::Step;
 
 pub(super) const STEP: Step = Step {
     title: "Why goroutines: the cost of a switch",
-    text: "   A process has an address space, so a switch between two writes CR3. A thread shares it, but\n   \
-           an interrupt saves and restores all its registers. A goroutine gives up its CPU by a call,\n   \
-           so six registers are left to keep. (Emulated switches, where QEMU emulates the CPU.)",
+    text: "A process has an address space of its own, so a switch between two writes CR3. Threads\n\
+           share one, but an interrupt saves and restores all their registers. A goroutine gives\n\
+           up its CPU by a call, and six registers are left to keep. Where QEMU emulates the CPU,\n\
+           these are its costs; under --icount all instructions cost the same, even `int`.",
     run,
 };
 

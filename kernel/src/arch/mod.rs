@@ -42,22 +42,22 @@ mod host;
 use host as imp;
 
 pub use trap_frame::TrapFrame;
-/// No part of the seam: what switches cost on the machine.
-#[cfg(not(any(test, loom)))]
-pub use x86_64::cost;
 
 pub use imp::{
-    Ipi, MAX_CPUS, console_read, console_write, cputicks, exit, flush_tlb, freeze_others,
-    frozen_frame, halt, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt, send_ipi,
-    set_deadline,
+    Ipi, MAX_CPUS, console_read, console_write, cputicks, enable_console_input, exit, flush_tlb,
+    freeze_others, frozen_frame, halt, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt,
+    send_ipi, set_deadline,
 };
+
+/// No part of the seam: what switches cost on the machine.
+#[cfg(not(test))]
+pub use x86_64::cost;
 
 /// What boot alone uses; the host tests do not boot.
 #[cfg(not(test))]
 pub use imp::{
     BootFacts, CpuName, CpuStacks, Description, Handlers, Refusal, Source, StartError,
-    choose_trampoline, describe, enable_console_input, init_boot_cpu, init_boot_cpu_early,
-    set_handlers, start_cpu,
+    choose_trampoline, describe, init_boot_cpu, init_boot_cpu_early, set_handlers, start_cpu,
 };
 
 #[cfg(test)]

@@ -1,18 +1,26 @@
 //! The serial console's shell: reads lines and runs commands.
 //!
-//! Commands and programs are values in a table, found by name. Those that come with the library are
-//! in `commands`; an image adds its own by the two registries, [`COMMANDS`] and [`PROGRAMS`], which
-//! the linker fills:
+//! Commands and programs are values in a table, found by name. What every image has is in
+//! `commands`; an image adds its own to two registries that the linker fills, [`COMMANDS`] and
+//! [`PROGRAMS`]:
 //!
 //! ```ignore
-//! #[distributed_slice(gosched::shell::PROGRAMS)]
-//! static HELLO: Command =
-//!     Command { name: "hello", usage: "", about: "greets", run: |_| { println!("hello"); Ok(()) } };
+//! #[linkme::distributed_slice(gosched::shell::PROGRAMS)]
+//! static HELLO: Command = Command {
+//!     name: "hello",
+//!     usage: "",
+//!     about: "greets",
+//!     run: |_| {
+//!         println!("hello");
+//!         Ok(())
+//!     },
+//! };
 //! ```
 //!
 //! The rules: a line holds commands with `;` between them, a command is words with white space
 //! between them, and there is no quoting. What cannot be done is said in one line and changes
-//! nothing. `run PROGRAM &` does not wait for the program. A panic of a command ends the image like any other.
+//! nothing. `run PROGRAM &` does not wait for the program's end. A panic of a command ends the
+//! image like any other.
 //!
 //! | file | idea |
 //! | --- | --- |

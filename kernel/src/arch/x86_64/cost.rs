@@ -5,7 +5,7 @@
 //! | kind | what one switch does |
 //! | --- | --- |
 //! | process | as a thread, and writes CR3 in between: another address space |
-//! | thread | `int`: all registers and FXSAVE on the own stack, the other stack, all back, `iretq` |
+//! | thread | `int`; all registers and FXSAVE to the own stack, all back from the other; `iretq` |
 //! | goroutine | `mcall` and `gogo`: six registers, two control words, by way of g0 |
 //!
 //! What a process or thread pays besides (the change of privilege, the choice of the next one, the
