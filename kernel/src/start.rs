@@ -124,7 +124,7 @@ fn init_memory(info: &BootInfo) {
     }
     mem::init(&regions[..n]);
     intrinsics::init();
-    mem::on_shortage(|| mem::reclaim(stop::flush_all_tlbs));
+    mem::on_shortage(|| sysmon::shrink_dead() + mem::reclaim(stop::flush_all_tlbs));
 }
 
 fn read_options(info: &BootInfo) {

@@ -71,31 +71,45 @@ fn deep_goroutines_move_between_cpus_unharmed() {
     group.wait();
 }
 
-/// The same goroutine shallow and deep, round and round, more memory in all than the machine has
-/// stacks for if nothing came back.
+/// A thousand deep goroutines, twenty at a time, take the memory of few: dead ones lend their stacks.
 #[gosched::test]
 fn stacks_are_used_again() {
-    let mut peak = 0;
-    for round in 0..50 {
+    const ROUNDS: u64 = 50;
+    let before = mem::usage().stacks;
+    for _ in 0..ROUNDS {
         let group = WaitGroup::new();
         for id in 0..20 {
             group.go(move || assert!(descend(id, DEEP, &|| ()) > 0));
         }
         group.wait();
-        let stacks = mem::usage().stacks;
-        if round == 5 {
-            peak = stacks;
-        }
-        assert!(
-            peak == 0 || stacks <= peak * 2,
-            "stacks grow: {peak} then {stacks} bytes"
-        );
     }
+    let grown = mem::usage().stacks.saturating_sub(before);
+    let all = (ROUNDS * 20 * DEEP * 1024) as usize;
+    assert!(
+        grown < all / 2,
+        "{grown} bytes for stacks of which 20 live at a time"
+    );
+}
+
+/// Waits, as a busy CPU, for the look at unused stacks, until they take less than `limit`. Returns
+/// what they take.
+fn wait_for_shrinking(limit: usize) -> usize {
+    for _ in 0..1000 {
+        if mem::usage().stacks < limit {
+            break;
+        }
+        let end = runtime::nanotime() + 10_000_000;
+        while runtime::nanotime() < end {
+            runtime::safepoint();
+        }
+        time::sleep(Duration::from_micros(10));
+    }
+    mem::usage().stacks
 }
 
 /// What a goroutine that is parked for long does not use any more goes back.
 #[gosched::test]
-fn a_parked_stack_shrinks() {
+fn parked_stacks_shrink() {
     let group = WaitGroup::new();
     let gate = WaitGroup::new();
     gate.add(1);
@@ -110,22 +124,31 @@ fn a_parked_stack_shrinks() {
     }
     time::sleep(Duration::from_millis(50));
     let deep = mem::usage().stacks;
-    let mut shrunk = deep;
-    // The look at parked stacks is a busy CPU's duty, once a second, after a second of waiting.
-    for _ in 0..1000 {
-        let end = runtime::nanotime() + 10_000_000;
-        while runtime::nanotime() < end {
-            runtime::safepoint();
-        }
-        time::sleep(Duration::from_micros(10));
-        shrunk = mem::usage().stacks;
-        if shrunk + 10 * 100 * 1024 < deep {
-            break;
-        }
-    }
+    let shrunk = wait_for_shrinking(deep - 20 * 50 * 1024);
     gate.done();
     group.wait();
-    assert!(shrunk < deep, "{deep} bytes before, {shrunk} after");
+    assert!(
+        shrunk < deep - 20 * 50 * 1024,
+        "{deep} bytes before, {shrunk} after"
+    );
+}
+
+/// So does what dead goroutines leave.
+#[gosched::test]
+fn dead_stacks_shrink() {
+    let group = WaitGroup::new();
+    for id in 0..50 {
+        group.go(move || {
+            descend(id, DEEP, &|| time::sleep(Duration::from_millis(5)));
+        });
+    }
+    group.wait();
+    let deep = mem::usage().stacks;
+    let shrunk = wait_for_shrinking(deep - 50 * 50 * 1024);
+    assert!(
+        shrunk < deep - 50 * 50 * 1024,
+        "{deep} bytes before, {shrunk} after"
+    );
 }
 
 gosched::test_main!();

@@ -115,7 +115,7 @@ pub struct G {
 
     // Read by anyone as a hint.
     waitreason: AtomicU8,
-    /// When it began to wait, by `nanotime`.
+    /// When it began to wait, or died, by `cputicks`.
     pub waitsince: AtomicU64,
 
     // Where it may run.

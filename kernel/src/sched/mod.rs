@@ -224,13 +224,20 @@ impl Sched {
             .saturating_sub(self.ngsys.load(Ordering::Relaxed) as usize)
     }
 
-    /// Calls `f` with every G ever made that is not dead.
+    /// Calls `f` with every G that is not dead.
     pub fn for_each_g(&self, mut f: impl FnMut(&'static G)) {
-        let mut next = self.allgs.load(Ordering::Acquire);
-        while let Some(gp) = next {
+        self.for_each_g_ever(|gp| {
             if !matches!(gp.status(), g::Status::Dead | g::Status::Idle) {
                 f(gp);
             }
+        });
+    }
+
+    /// Calls `f` with every G ever made.
+    pub fn for_each_g_ever(&self, mut f: impl FnMut(&'static G)) {
+        let mut next = self.allgs.load(Ordering::Acquire);
+        while let Some(gp) = next {
+            f(gp);
             next = gp.alllink.load(Ordering::Acquire);
         }
     }

@@ -19,6 +19,7 @@
 use alloc::boxed::Box;
 use core::sync::atomic::Ordering;
 
+use crate::arch;
 use crate::arch::switch::{self, GHead, Stack, preempt_off, preempt_on};
 use crate::mem::stack;
 use crate::sched::g::{G, Status, getg};
@@ -278,6 +279,7 @@ fn gdestroy(gp: &'static G) {
         .p
         .load(Ordering::Relaxed)
         .expect("a goroutine ran here, so there is a P");
+    gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
     gp.casgstatus(Status::Running, Status::Dead);
     lockedm::unlock(gp);
     gp.pinned.store(-1, Ordering::Relaxed);

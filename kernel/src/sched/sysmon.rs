@@ -10,6 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::arch;
 use crate::arch::switch::STACK_GUARD;
+use crate::mem::space::Unmapped;
 use crate::mem::stack;
 use crate::sched::SCHED;
 use crate::sched::g::{G, Status};
@@ -68,37 +69,75 @@ fn run() {
     }
     if now >= NEXT_SHRINK_NS.load(Ordering::Relaxed) {
         NEXT_SHRINK_NS.store(now + SHRINK_PERIOD_NS, Ordering::Relaxed);
-        shrink_parked();
+        shrink_stacks();
     }
 }
 
-/// Takes the pages below the stack pointers of goroutines that have been parked for long
-/// (Go: `shrinkstack`). The scan bit keeps each from running until no TLB knows the pages.
-fn shrink_parked() {
+/// Takes the pages that goroutines do not use which have been parked or dead for long
+/// (Go: `shrinkstack`).
+fn shrink_stacks() {
     let long = arch::ns_to_cputicks(SHRINK_AFTER_NS);
     let now = arch::cputicks();
-    SCHED.for_each_g(|gp| {
+    shrink_where(|gp, status| {
         let since = gp.waitsince.load(Ordering::Relaxed);
-        if gp.status() != Status::Waiting || now.saturating_sub(since) < long {
-            return;
-        }
-        if unused_pages(gp) && gp.try_claim(Status::Waiting) {
-            // Again, now that it stands still.
-            let frames = stack::shrink(stack::whole(gp.head.stack.get()), keep_from(gp));
-            if frames.count() > 0 {
-                flush_all_tlbs();
-            }
-            frames.release();
-            gp.unclaim();
-        }
+        matches!(status, Status::Waiting | Status::Dead) && now.saturating_sub(since) >= long
     });
 }
 
-/// What a parked goroutine will need at once when it goes on is kept.
-fn keep_from(gp: &G) -> usize {
-    gp.gobuf().sp.get().saturating_sub(STACK_GUARD)
+/// Takes all but the first page from all dead goroutines: memory is short. Returns how many frames
+/// came free.
+pub fn shrink_dead() -> usize {
+    shrink_where(|_, status| status == Status::Dead)
 }
 
-fn unused_pages(gp: &G) -> bool {
-    stack::has_grown(stack::whole(gp.head.stack.get())) && keep_from(gp) > gp.head.stack.get().lo
+/// So many stacks share one flush of the TLBs.
+const BATCH: usize = 32;
+
+/// Shrinks the stacks that `want` chooses. The scan bit keeps each goroutine from running (a dead
+/// one: from being used again) until no TLB knows its pages.
+fn shrink_where(want: impl Fn(&G, Status) -> bool) -> usize {
+    let mut batch = [const { None }; BATCH];
+    let mut n = 0;
+    let mut freed = 0;
+    SCHED.for_each_g_ever(|gp| {
+        let status = gp.status();
+        if !want(gp, status) || !has_unused_pages(gp, status) || !gp.try_claim(status) {
+            return;
+        }
+        // Looked at again, now that it stands still.
+        let frames = stack::shrink(stack::whole(gp.head.stack.get()), keep_from(gp, status));
+        batch[n] = Some((gp, frames));
+        n += 1;
+        if n == BATCH {
+            freed += finish(&mut batch);
+            n = 0;
+        }
+    });
+    freed + finish(&mut batch)
+}
+
+fn finish(batch: &mut [Option<(&'static G, Unmapped)>]) -> usize {
+    if batch.iter().flatten().any(|(_, frames)| frames.count() > 0) {
+        flush_all_tlbs();
+    }
+    let mut freed = 0;
+    for (gp, frames) in batch.iter_mut().filter_map(Option::take) {
+        freed += frames.release();
+        gp.unclaim();
+    }
+    freed
+}
+
+/// What a parked goroutine will need at once when it goes on is kept; of a dead one the first page,
+/// where its G is.
+fn keep_from(gp: &G, status: Status) -> usize {
+    match status {
+        Status::Dead => gp.head.stack.get().hi,
+        _ => gp.gobuf().sp.get().saturating_sub(STACK_GUARD),
+    }
+}
+
+fn has_unused_pages(gp: &G, status: Status) -> bool {
+    let bounds = gp.head.stack.get();
+    stack::has_grown(stack::whole(bounds)) && keep_from(gp, status) > bounds.lo
 }
