@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks need besides stable Rust.
+# Installs what the checks need besides stable Rust. Nightly is for ThreadSanitizer alone.
 set -euo pipefail
 
 packages=()
@@ -17,3 +17,4 @@ fi
 
 cargo fmt --version || rustup component add rustfmt
 cargo clippy --version || rustup component add clippy
+cargo +nightly --version || rustup toolchain install nightly --profile minimal

@@ -1,5 +1,5 @@
-//! What the host tests of `mem` stand on: memory that plays physical memory, and
-//! threads that play CPUs.
+//! What the host tests of `mem` stand on, and some of those above it: memory that plays physical
+//! memory, threads that play CPUs, and chance.
 //!
 //! "Physical" addresses are the addresses of a reservation on the host, so the direct map is at 0.
 
@@ -41,7 +41,7 @@ pub(super) fn tables(frames: &'static Frames) -> PageTables {
 }
 
 /// Numbers without an order to them, the same each time.
-pub(super) fn random(seed: u64) -> impl FnMut(usize) -> usize {
+pub(crate) fn random(seed: u64) -> impl FnMut(usize) -> usize {
     let mut state = seed | 1;
     move |below| {
         state ^= state << 13;
@@ -52,7 +52,7 @@ pub(super) fn random(seed: u64) -> impl FnMut(usize) -> usize {
 }
 
 /// Runs `f` in that many threads, each told its number.
-pub(super) fn in_threads<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
+pub(crate) fn in_threads<R: Send>(count: usize, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
     std::thread::scope(|scope| {
         let f = &f;
         let run = move |i| {

@@ -15,7 +15,7 @@
 
 pub mod emergency;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod frames;
 pub mod heap;
 mod magazine;

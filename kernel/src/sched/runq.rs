@@ -230,3 +230,6 @@ impl<T: Sync> RunQueue<T> {
 
 #[cfg(all(test, loom))]
 mod loom_tests;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

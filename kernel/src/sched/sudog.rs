@@ -118,3 +118,6 @@ impl WaitQueue {
         sudog.queued.set(false);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,6 +43,7 @@ impl Ticket {
 
     /// Ends the wait of that number: true for the one who does.
     pub fn win(&self, ticket: u32) -> bool {
+        debug_assert!(ticket.is_multiple_of(2), "a ticket of no wait");
         // Acquire and release: what the winner does to the goroutine stays inside this one wait.
         self.word
             .compare_exchange(ticket, ticket | 1, Ordering::AcqRel, Ordering::Relaxed)

@@ -251,3 +251,6 @@ fn remove(entries: &mut Vec<Entry>, index: usize) {
         sift_up(entries, index);
     }
 }
+
+#[cfg(test)]
+mod tests;
