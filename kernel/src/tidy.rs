@@ -170,7 +170,7 @@ fn line_of(text: &str, at: usize) -> usize {
     text[..at].matches('\n').count() + 1
 }
 
-/// Name, first line and number of lines of each function with a body.
+/// Name, first line and number of lines of each function with a body in Rust.
 fn functions(code: &str) -> Vec<(String, usize, usize)> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices("fn ") {
@@ -179,7 +179,9 @@ fn functions(code: &str) -> Vec<(String, usize, usize)> {
         if before.is_some_and(is_word) || name.is_empty() {
             continue;
         }
-        if let Some(end) = body_end(&code[at..]) {
+        // Assembly is a list of instructions, with nowhere to cut it.
+        let assembly = |end| code[at..at + end].contains("naked_asm!");
+        if let Some(end) = body_end(&code[at..]).filter(|end| !assembly(*end)) {
             let first = line_of(code, at);
             found.push((name, first, line_of(code, at + end) - first + 1));
         }
@@ -313,8 +315,15 @@ fn files_and_functions_are_short() {
         if lines > MAX_FILE_LINES {
             wrong.push(format!("{path}: {lines} lines"));
         }
-        for (i, line) in text.lines().enumerate() {
-            let columns = line.chars().count();
+        for (i, (line, code)) in text.lines().zip(code.lines()).enumerate() {
+            // A text that is printed may run over.
+            let comment = line.trim_start().starts_with("//");
+            let counted = if comment {
+                line
+            } else {
+                code.trim_end_matches([' ', ','])
+            };
+            let columns = counted.chars().count();
             if columns > MAX_COLUMNS {
                 wrong.push(format!("{path}:{}: {columns} columns", i + 1));
             }

@@ -242,7 +242,8 @@ fn all_registers_survive_ten_thousand_forced_preemptions() {
 }
 
 fn spin_once(n: u64) {
-    // A millisecond or more: longer than slice and grace, or the safe point of this function is first.
+    // A millisecond or more: longer than slice and grace, or the safe point of this function is
+    // first.
     const TURNS: u64 = 1_000_000;
     let before = Registers::pattern(n);
     let mut block = Block {

@@ -109,8 +109,8 @@ pub fn print(args: fmt::Arguments<'_>) {
     write(text.bytes());
 }
 
-/// A text longer than this goes out in pieces of whole lines, the lock free in between: a real serial
-/// port takes a second for 12 KB.
+/// A text longer than this goes out in pieces of whole lines, the lock free in between: a real
+/// serial port takes a second for 12 KB.
 const PIECE: usize = 4096;
 
 fn write(mut text: &[u8]) {

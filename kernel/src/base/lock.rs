@@ -76,8 +76,8 @@ impl<T> Lock<T> {
         }
     }
 
-    /// The lock if it is free now. Since it does not wait it cannot deadlock, so no order is asked of
-    /// it, and its rank is not noted.
+    /// The lock if it is free now. Since it does not wait it cannot deadlock, so no order is asked
+    /// of it, and its rank is not noted.
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         preempt_off();
         match self.inner.try_lock() {

@@ -95,7 +95,8 @@ pub fn set_reporter(reporter: Reporter) {
     REPORTER.store(reporter as *mut (), Ordering::Release);
 }
 
-/// Ends the image (Go: `exit`). Of several CPUs that come here or to [`die`], the first one does it.
+/// Ends the image (Go: `exit`). Of several CPUs that come here or to [`die`], the first one does
+/// it.
 pub fn exit(status: u8) -> ! {
     preempt_off();
     claim_the_end();

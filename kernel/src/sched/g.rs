@@ -287,8 +287,8 @@ impl G {
         if self.name_ptr.load(Ordering::Relaxed) != ptr {
             return None; // the G was given another name in between
         }
-        // SAFETY: `set_name` stores parts of a `&'static str`: it clears the pointer before it changes
-        // the length, and the pointer stood still around the load of the length.
+        // SAFETY: `set_name` stores parts of a `&'static str`: it clears the pointer before it
+        // changes the length, and the pointer stood still around the load of the length.
         Some(unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(ptr, len)) })
     }
 
