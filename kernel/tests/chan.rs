@@ -1,5 +1,5 @@
-//! Channels as the scheduler's rendezvous: order, closing, time limits, and that no value is lost or
-//! doubled whatever happens.
+//! Channels as the scheduler's rendezvous: order, closing, time limits, and that no value is lost
+//! or doubled whatever happens.
 #![no_std]
 #![no_main]
 
@@ -52,7 +52,8 @@ fn every_capacity_blocks_where_it_must_and_drains_after_close() {
     }
 }
 
-/// Four senders and four receivers over each capacity: every value once, and in order for each pair.
+/// Four senders and four receivers over each capacity: every value once, and in order for each
+/// pair.
 #[gosched::test]
 fn many_to_many_loses_and_doubles_nothing() {
     const EACH: usize = 2000;

@@ -12,8 +12,8 @@ use gosched::sched::g::getg;
 use gosched::sync::WaitGroup;
 use gosched::time::{self, Duration};
 
-/// Fills `depth` frames of more than a KiB with values that only this goroutine has, and checks them
-/// on the way back.
+/// Fills `depth` frames of more than a KiB with values that only this goroutine has, and checks
+/// them on the way back.
 #[inline(never)]
 fn descend(id: u64, depth: u64, at_bottom: &dyn Fn()) -> u64 {
     let frame = black_box([id ^ depth; 64]);

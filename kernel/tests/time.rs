@@ -106,6 +106,7 @@ fn timers_survive_a_change_of_gomaxprocs() {
 
 /// A sleeper that is locked to its M, whose P is left idle, wakes while all other CPUs are busy.
 #[gosched::test]
+#[allow(clippy::missing_spin_loop, reason = "hogs are not polite")]
 fn a_locked_sleeper_wakes_among_hogs() {
     use core::sync::atomic::AtomicBool;
     static STOP: AtomicBool = AtomicBool::new(false);
