@@ -7,8 +7,8 @@
 # honest. What is linked in with good reason stands in red-zone.allow.
 #
 # Found: an access at a negative offset from rsp; an access through rbp further down than pushes
-# and subtractions have moved rsp since rbp was set. Not found: an address that is computed first.
-# `lea` touches nothing.
+# and subtractions have moved rsp since rbp was set. Not found: an address that is computed first,
+# or that has an index. `lea` touches nothing.
 set -euo pipefail
 shopt -s inherit_errexit
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -46,13 +46,17 @@ accesses() { # IMAGE
             split(text, word)
         }
         word[1] ~ /^(lea|nop)/ { next }
-        text ~ /-0x[0-9a-f]+\(%rsp/ { print name "\t" text }
+        text ~ /-0x[0-9a-f]+\(%rsp\)/ { print name "\t" text }
         text ~ /^mov +%rsp,%rbp$/ { framed = 1; depth = 0 }
         framed && word[1] ~ /^push/ { depth += 8 }
         framed && text ~ /^sub +\$0x[0-9a-f]+,%rsp$/ { depth += offset(text, "[$]0x") }
         # Aligned or variable: as deep as it likes.
         framed && text ~ /^(and|sub) .*,%rsp$/ && text !~ /^sub +\$0x/ { depth += 2 ^ 30 }
-        text ~ /-0x[0-9a-f]+\(%rbp/ {
+        # A large frame is taken page by page, down to r11; the page that the loop takes is counted
+        # above.
+        paged && text ~ /^sub +\$0x[0-9a-f]+,%r11$/ { depth += offset(text, "[$]0x") - 4096 }
+        { paged = framed && text ~ /^mov +%rsp,%r11$/ }
+        text ~ /-0x[0-9a-f]+\(%rbp\)/ {
             lowest[++deep] = offset(text, "-0x[0-9a-f]+[(]%rbp"); line[deep] = text
         }
         END { flush() }'

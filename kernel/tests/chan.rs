@@ -2,6 +2,7 @@
 //! or doubled whatever happens.
 #![no_std]
 #![no_main]
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 extern crate alloc;
 

@@ -156,8 +156,8 @@ fn owner_and_thieves_take_each_exactly_once() {
     assert!(items.iter().all(|i| i.seen.load(Ordering::Relaxed) == 1));
 }
 
-/// Go's TestSchedLocalQueueEmpty: a queue that holds one all the time, in the slot or in the ring, is
-/// never called empty while the owner moves it from one to the other.
+/// Go's TestSchedLocalQueueEmpty: a queue that holds one all the time, in the slot or in the ring,
+/// is never called empty while the owner moves it from one to the other.
 #[gosched::test]
 fn a_queue_is_never_called_empty_while_it_holds_one() {
     if runtime::num_cpu() < 2 {
@@ -176,7 +176,8 @@ fn a_queue_is_never_called_empty_while_it_holds_one() {
         // The other one becomes next, and this one is kicked into the ring.
         let kicked = queue.put_next(&items[i % 2]).expect("the slot is full");
         assert!(queue.put(kicked).is_ok());
-        // The slot is emptied while the ring holds one, then filled again, then the ring is emptied.
+        // The slot is emptied while the ring holds one, then filled again, then the ring is
+        // emptied.
         let (next, inherits) = queue.get().expect("the slot is full");
         assert!(inherits);
         queue.put_next(next);

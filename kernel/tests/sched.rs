@@ -2,6 +2,7 @@
 //! changed at any time. Runs under all three schedulers (`sched=`).
 #![no_std]
 #![no_main]
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 extern crate alloc;
 
@@ -49,7 +50,8 @@ fn as_many_goroutines_as_ps_run_at_once() {
     }
 }
 
-/// The same right after all CPUs were loaded with short goroutines (Go's TestGoroutineParallelism2).
+/// The same right after all CPUs were loaded with short goroutines (Go's
+/// TestGoroutineParallelism2).
 #[gosched::test]
 fn they_still_do_after_a_load() {
     let procs = runtime::gomaxprocs(0).min(4);
