@@ -116,6 +116,7 @@ fn a_timer_fires_once_or_is_stopped() {
         if i == 0 {
             while !over.load(Ordering::Acquire) || heap.len() > 0 {
                 heap.run(500);
+                std::thread::yield_now();
             }
             return stopped;
         }
