@@ -71,7 +71,8 @@ fn deep_goroutines_move_between_cpus_unharmed() {
     group.wait();
 }
 
-/// A thousand deep goroutines, twenty at a time, take the memory of few: dead ones lend their stacks.
+/// A thousand deep goroutines, twenty at a time, take the memory of few: dead ones lend their
+/// stacks.
 #[gosched::test]
 fn stacks_are_used_again() {
     const ROUNDS: u64 = 50;
