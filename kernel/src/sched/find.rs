@@ -253,5 +253,6 @@ fn recover(m: &'static M) -> bool {
     drop(inner);
     idle::acquirep(m, p);
     idle::becomes_spinning(m);
+    idle::leave_timers_to_others();
     true
 }

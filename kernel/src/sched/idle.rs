@@ -81,6 +81,10 @@ impl Inner {
         p.set_status(PStatus::Idle);
         self.pidle.insert(p.index());
         self.publish_pidle();
+        if p.timers.min_when() != NEVER {
+            // Until an idle M keeps them. Release: who sees the flag sees the P among the idle ones.
+            SCHED.orphaned_timers.store(true, Ordering::Release);
+        }
     }
 
     /// Takes a P from the idle list: one with a timer that is due, else the lowest.
@@ -134,9 +138,6 @@ impl Inner {
             self.runq.push_back(gp);
         }
         self.publish_runqsize();
-        if p.timers.min_when() != NEVER {
-            SCHED.orphaned_timers.store(true, Ordering::Relaxed);
-        }
         self.pidleput(p);
         None
     }
@@ -255,6 +256,7 @@ pub fn stopm(m: &'static M) {
             if look {
                 becomes_spinning(m);
             }
+            leave_timers_to_others();
             return;
         }
         // All Ps run. Who finds it in the global queue sends it here again, with a P.
@@ -342,6 +344,7 @@ fn keep_timers(m: &'static M) -> u64 {
     {
         return NEVER;
     }
+    SCHED.orphaned_timers.store(false, Ordering::SeqCst);
     let mut until = first_timer();
     loop {
         SCHED.poll_until.store(until, Ordering::SeqCst);
@@ -365,8 +368,11 @@ fn stop_keeping(m: &'static M) -> bool {
         .load(Ordering::Relaxed)
         .is_some_and(|k| core::ptr::eq(k, m));
     if kept {
-        SCHED.poll_until.store(NEVER, Ordering::SeqCst);
+        let until = SCHED.poll_until.swap(NEVER, Ordering::SeqCst);
         keeper.store(None, Ordering::SeqCst);
+        if until != NEVER {
+            SCHED.orphaned_timers.store(true, Ordering::SeqCst);
+        }
     }
     kept
 }
@@ -385,6 +391,14 @@ fn pass_on_keeping() {
     }
 }
 
+/// An M has put down a P and taken another one, and will not be there to keep the timers of the
+/// first: an idle M, if there is one, does so.
+pub fn leave_timers_to_others() {
+    if SCHED.orphaned_timers.load(Ordering::Relaxed) {
+        pass_on_keeping();
+    }
+}
+
 /// On g0: runs the timers of idle Ps that no idle M watches. An M that sleeps for its locked
 /// goroutine may have left its P idle while all others were busy.
 #[inline]
@@ -394,8 +408,14 @@ pub fn run_orphaned_timers() {
     }
 }
 
+/// The flag goes down before the look and up again after it, never down after: what this very look
+/// readies may have slept again meanwhile, and left its P idle behind the look.
 #[cold]
 fn run_timers_of_idle_ps() {
+    // Acquire: pairs with the release in `pidleput`, which comes after the P is in the mask.
+    if !SCHED.orphaned_timers.swap(false, Ordering::Acquire) {
+        return;
+    }
     let mut left = false;
     for p in SCHED.allp() {
         if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << p.index() != 0 {
@@ -403,7 +423,10 @@ fn run_timers_of_idle_ps() {
             left |= p.timers.min_when() != NEVER;
         }
     }
-    SCHED.orphaned_timers.store(left, Ordering::Relaxed);
+    // A keeper that stops after this look raises the flag itself.
+    if left && SCHED.timer_keeper.load(Ordering::SeqCst).is_none() {
+        SCHED.orphaned_timers.store(true, Ordering::Relaxed);
+    }
 }
 
 /// When the first timer of any P is due.

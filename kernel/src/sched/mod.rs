@@ -121,7 +121,7 @@ pub struct Sched {
     pub timer_keeper: AtomicRef<M>,
     /// Until when it sleeps.
     pub poll_until: AtomicU64,
-    /// A P with timers became idle when no M was (`idle::run_orphaned_timers`).
+    /// An idle P may have timers that no idle M keeps (`idle::run_orphaned_timers`).
     pub orphaned_timers: AtomicBool,
 
     /// Interrupts left work (`poll_network` of this kernel: serial input).
