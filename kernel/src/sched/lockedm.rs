@@ -89,9 +89,12 @@ pub fn pin(cpu: usize) -> i32 {
     before
 }
 
-/// Undoes [`pin`].
+/// Undoes [`pin`]: back to where an outer one keeps the goroutine, if there is one.
 pub fn unpin(before: i32) {
     getg().pinned.store(before, Ordering::Relaxed);
+    if usize::try_from(before).is_ok_and(|cpu| cpu != arch::switch::cpu_index()) {
+        park::gosched();
+    }
 }
 
 /// The one M that may run this goroutine, if there is just one.
