@@ -9,6 +9,7 @@ extern crate alloc;
 mod common;
 
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::hint;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -336,6 +337,91 @@ fn ending_while_locked_frees_the_m() {
         group.go(runtime::gosched);
     }
     group.wait();
+}
+
+/// Two goroutines that start each other keep the local queue busy; one in the global queue gets its
+/// turn all the same.
+#[gosched::test]
+fn the_global_queue_is_not_starved_by_a_chain() {
+    const LINKS: usize = 1_000_000;
+    fn link(left: usize, stop: Arc<AtomicBool>, gave_up: Arc<AtomicBool>, wg: WaitGroup) {
+        if left == 0 {
+            gave_up.store(true, Ordering::Relaxed);
+        }
+        if left == 0 || stop.load(Ordering::Relaxed) {
+            wg.done();
+            return;
+        }
+        go(move || link(left - 1, stop, gave_up, wg));
+    }
+    let _one = Procs::new(1);
+    let stop = Arc::new(AtomicBool::new(false));
+    let gave_up = Arc::new(AtomicBool::new(false));
+    let wg = WaitGroup::new();
+    wg.add(1);
+    link(LINKS, stop.clone(), gave_up.clone(), wg.clone());
+    for _ in 0..5 {
+        runtime::gosched(); // to the end of the global queue
+    }
+    stop.store(true, Ordering::Relaxed);
+    wg.wait();
+    assert!(
+        !gave_up.load(Ordering::Relaxed),
+        "{LINKS} links came before one global turn"
+    );
+}
+
+/// A ring of a thousand goroutines passes a token round.
+#[gosched::test]
+fn a_token_goes_round_a_thousand() {
+    const MEMBERS: usize = 1000;
+    const LAPS: usize = 30;
+    let (first, mut left) = chan::bounded::<usize>(0);
+    for _ in 0..MEMBERS {
+        let (right, next) = chan::bounded(0);
+        go(move || {
+            for token in left {
+                right.send(token + 1).expect("the ring is closed");
+            }
+        });
+        left = next;
+    }
+    let mut token = 0;
+    for lap in 1..=LAPS {
+        first.send(token).expect("the ring is closed");
+        token = left.recv().expect("the ring is closed");
+        assert_eq!(token, lap * MEMBERS);
+    }
+}
+
+/// The concurrent prime sieve (Go: `test/chan/sieve1.go`).
+#[gosched::test]
+fn the_prime_sieve() {
+    fn filter(from: chan::Receiver<u32>, to: chan::Sender<u32>, prime: u32) {
+        for n in from.into_iter().filter(|n| !n.is_multiple_of(prime)) {
+            if to.send(n).is_err() {
+                return;
+            }
+        }
+    }
+    let (tx, mut rx) = chan::bounded(0);
+    go(move || {
+        for n in 2.. {
+            if tx.send(n).is_err() {
+                return;
+            }
+        }
+    });
+    let mut primes = Vec::new();
+    for _ in 0..200 {
+        let prime = rx.recv().expect("there are more primes");
+        primes.push(prime);
+        let (to, next) = chan::bounded(0);
+        go(move || filter(rx, to, prime));
+        rx = next;
+    }
+    assert_eq!(primes[..10], [2, 3, 5, 7, 11, 13, 17, 19, 23, 29]);
+    assert_eq!(primes[199], 1223);
 }
 
 gosched::test_main!();
