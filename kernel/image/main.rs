@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | absent | banner, tour, then the shell reads the console |
 //! | `exit` | banner, tour, the end: what `run-qemu.sh` asks for where stdin is no terminal |
-//! | other commands | banner, the commands, then the shell reads the console |
+//! | other commands, or none (`run=`) | banner, the commands, then the shell reads the console |
 //!
 //! The tour checks what it shows and panics where it is wrong, so booting this image is a test.
 //!
@@ -28,8 +28,14 @@ fn main() {
     shell::listen();
     tour::banner::print();
     let run = cmdline::options().run.as_deref();
-    if run.is_none_or(|commands| commands.trim() == "exit") {
+    if run.is_none_or(only_exits) {
         tour::run();
     }
     shell::run(run.unwrap_or(""))
+}
+
+/// Whether these commands do nothing but end the image. `run-qemu.sh` adds an `exit` of its own to
+/// one that is there.
+fn only_exits(commands: &str) -> bool {
+    commands.split(';').all(|command| command.trim() == "exit")
 }
