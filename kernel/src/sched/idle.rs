@@ -82,7 +82,7 @@ impl Inner {
         self.pidle.insert(p.index());
         self.publish_pidle();
         if p.timers.min_when() != NEVER {
-            // Until an idle M keeps them. Release: who sees the flag sees the P among the idle ones.
+            // Until an idle M keeps them. Release: who sees the flag sees the P among the idle.
             SCHED.orphaned_timers.store(true, Ordering::Release);
         }
     }
