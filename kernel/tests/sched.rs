@@ -208,9 +208,6 @@ fn pinned_goroutines_stay_and_share() {
 /// one: `runnext` shares the slice.
 #[gosched::test]
 fn a_busy_pair_does_not_starve_a_light_one() {
-    if !applies(preempt::mode() != Mode::Off, "preemption") {
-        return;
-    }
     let _procs = Procs::new(1);
     let done = Arc::new(AtomicBool::new(false));
     let pair = |spin: u32| {

@@ -13,14 +13,25 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use common::has_procs;
 use gosched::sched::model::{self, Model};
+use gosched::sched::preempt::{self, Mode};
 use gosched::sync::WaitGroup;
 use gosched::time::{self, Duration};
 use gosched::{chan, runtime};
 
+/// Busy, and to be stopped by whatever the mode has; without preemption that is itself.
+fn hog_for_a_moment() {
+    (0..1000).for_each(|_| spin_loop());
+    match preempt::mode() {
+        Mode::Async => {}
+        Mode::Coop => runtime::safepoint(),
+        Mode::Off => runtime::gosched(),
+    }
+}
+
 /// The number of Ps changes all the time while goroutines work, wait, sleep and start others.
 #[gosched::test]
 fn gomaxprocs_changes_under_load() {
-    const CHANGES: usize = 200;
+    const CHANGES: usize = 60;
     let most = runtime::gomaxprocs(0);
     let stop = Arc::new(AtomicBool::new(false));
     let sum = Arc::new(AtomicUsize::new(0));
@@ -32,7 +43,7 @@ fn gomaxprocs_changes_under_load() {
                 match kind % 4 {
                     0 => runtime::gosched(),
                     1 => time::sleep(Duration::from_micros(100)),
-                    2 => (0..1000).for_each(|_| spin_loop()),
+                    2 => hog_for_a_moment(),
                     _ => {
                         let (tx, rx) = chan::bounded(0);
                         group.go(move || tx.send(1).expect("the receiver waits"));
@@ -75,7 +86,7 @@ fn gomaxprocs_tells_the_old_number_and_keeps_to_the_cpus() {
 /// yield and sleep.
 #[gosched::test]
 fn the_world_is_stopped_from_two_sides() {
-    const STOPS: usize = 200;
+    const STOPS: usize = 100;
     if !has_procs(2) {
         return;
     }
