@@ -4,12 +4,18 @@
 
 extern crate alloc;
 
+mod common;
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
-use gosched::mem::{self, space};
-use gosched::runtime;
+use common::Slice;
+use gosched::mem::{self, Region, space, stack};
+use gosched::sched::g::getg;
 use gosched::sync::WaitGroup;
+use gosched::{chan, runtime};
 
 /// No page of the kernel's half is both writable and executable.
 #[gosched::test]
@@ -67,6 +73,97 @@ fn the_heap_keeps_blocks_apart_on_all_cpus() {
         });
     }
     group.wait();
+}
+
+/// What one goroutine allocates another one frees, both preempted at any instruction.
+#[gosched::test]
+fn blocks_are_freed_on_other_cpus_under_short_slices() {
+    const SENDERS: usize = 4;
+    const EACH: usize = 1000;
+    let _slice = Slice::of_us(100);
+    let (tx, rx) = chan::bounded(64);
+    for sender in 0..SENDERS {
+        let tx = tx.clone();
+        gosched::go(move || {
+            for i in 0..EACH {
+                let mut map = BTreeMap::new();
+                for key in 0..i % 20 {
+                    map.insert(key, (sender * EACH + i * key).to_string());
+                }
+                tx.send((sender, i, map)).expect("the receivers stay");
+            }
+        });
+    }
+    drop(tx);
+    let wg = WaitGroup::new();
+    for _ in 0..2 {
+        let rx = rx.clone();
+        wg.go(move || {
+            for (sender, i, map) in rx {
+                check(sender * EACH, i, &map);
+            }
+        });
+    }
+    wg.wait();
+}
+
+fn check(base: usize, i: usize, map: &BTreeMap<usize, String>) {
+    assert_eq!(map.len(), i % 20);
+    let intact = map
+        .iter()
+        .all(|(key, text)| text.parse() == Ok(base + i * key));
+    assert!(intact, "{map:?}");
+}
+
+/// Below the stack of a goroutine lies a page that is not there, whoever's it is.
+#[gosched::test]
+fn a_guard_lies_below_every_goroutine_stack() {
+    let wg = WaitGroup::new();
+    for _ in 0..50 {
+        wg.go(|| {
+            let bounds = stack::whole(getg().head.stack.get());
+            assert_eq!(mem::region_of(bounds.lo), Region::Stacks);
+            for below in [1, mem::FRAME_SIZE] {
+                assert_eq!(space::translate(bounds.lo - below), None);
+            }
+            let top = bounds.hi - 1;
+            assert!(space::translate(top).is_some(), "the G lives at {top:#x}");
+        });
+    }
+    wg.wait();
+}
+
+/// Each CPU has a stack for its scheduler and several for interrupts, and no two of them touch.
+#[gosched::test]
+fn a_guard_lies_below_every_system_stack() {
+    const LARGEST: usize = 64 * 1024;
+    let system = |m: &space::Mapping| mem::region_of(m.start) == Region::SystemStacks;
+    let mut count = 0;
+    for mapping in space::mappings().filter(system) {
+        count += 1;
+        assert!(mapping.writable && !mapping.executable);
+        assert_eq!(space::translate(mapping.start - 1), None);
+        let size = mapping.last - mapping.start + 1;
+        assert!(
+            size <= LARGEST,
+            "{size} bytes in one piece at {:#x}",
+            mapping.start
+        );
+    }
+    assert!(count >= 5 * runtime::num_cpu(), "{count} system stacks");
+}
+
+/// Code can be run and not written, and constants can only be read.
+#[gosched::test]
+fn code_and_constants_cannot_be_written() {
+    static CONSTANT: &str = "constant";
+    let code = check as *const () as usize;
+    let rights = |addr| {
+        let mapping = space::mappings().find(|m| (m.start..=m.last).contains(&addr));
+        mapping.map(|m| (m.writable, m.executable))
+    };
+    assert_eq!(rights(code), Some((false, true)));
+    assert_eq!(rights(CONSTANT.as_ptr() as usize), Some((false, false)));
 }
 
 gosched::test_main!();

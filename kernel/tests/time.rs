@@ -51,6 +51,25 @@ fn sleep_is_never_early() {
     }
 }
 
+/// Go's TestOverflowSleep: a sleep beyond the end of time neither wraps nor ends.
+#[gosched::test]
+fn endless_sleeps_do_not_end() {
+    let woken = Arc::new(AtomicUsize::new(0));
+    for duration in [
+        Duration::MAX,
+        Duration::from_nanos(u64::MAX),
+        Duration::from_secs(1 << 40),
+    ] {
+        let woken = woken.clone();
+        gosched::go(move || {
+            time::sleep(duration);
+            woken.fetch_add(1, Ordering::Relaxed);
+        });
+    }
+    time::sleep(Duration::from_millis(20));
+    assert_eq!(woken.load(Ordering::Relaxed), 0);
+}
+
 /// Sleepers that differ by 10 ms wake in the order of their deadlines (Go's TestAfterQueuing).
 #[gosched::test]
 fn sleepers_wake_in_order() {
