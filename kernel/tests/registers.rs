@@ -75,18 +75,47 @@ impl Registers {
     }
 }
 
+/// What a call preserves, onto the stack.
+macro_rules! push_preserved {
+    () => {
+        "push rbp; push rbx; push r12; push r13; push r14; push r15"
+    };
+}
+
+/// And back.
+macro_rules! pop_preserved {
+    () => {
+        "pop r15; pop r14; pop r13; pop r12; pop rbx; pop rbp"
+    };
+}
+
+/// What Rust code expects: x87 empty, both control words as at power-on. Changes rcx.
+macro_rules! default_control_words {
+    () => {
+        "fninit; push 0x1f80; ldmxcsr [rsp]; pop rcx"
+    };
+}
+
+/// All of `Registers::gprs` but rax, from where rdi points, and rdi, which is last.
+macro_rules! load_gprs {
+    () => {
+        "mov rbx, [rdi + {gprs} + 8]
+        mov rdx, [rdi + {gprs} + 16]
+        mov rsi, [rdi + {gprs} + 24]
+        mov rbp, [rdi + {gprs} + 40]
+        .irp n, 8, 9, 10, 11, 12, 13, 14, 15
+        mov r\\n, [rdi + {gprs} + 8 * \\n - 16]
+        .endr"
+    };
+}
+
 /// Loads all registers from `block.before`, lets `turns` pass in a loop that leaves all of them and
 /// the flags alone, and writes them to `block.after`.
 #[unsafe(naked)]
 unsafe extern "C" fn spin(block: *mut Block, turns: u64) {
     naked_asm!(
         // rdi = block, rsi = turns
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
+        push_preserved!(),
         "push rdi",
         // [rsp] = block
         "mov rcx, rsi",
@@ -94,22 +123,9 @@ unsafe extern "C" fn spin(block: *mut Block, turns: u64) {
         "fninit",
         "fldcw [rdi + {cw}]",
         "fild qword ptr [rdi + {x87}]",
-        "movaps xmm0, [rdi]",
-        "movaps xmm1, [rdi + 16]",
-        "movaps xmm2, [rdi + 32]",
-        "movaps xmm3, [rdi + 48]",
-        "movaps xmm4, [rdi + 64]",
-        "movaps xmm5, [rdi + 80]",
-        "movaps xmm6, [rdi + 96]",
-        "movaps xmm7, [rdi + 112]",
-        "movaps xmm8, [rdi + 128]",
-        "movaps xmm9, [rdi + 144]",
-        "movaps xmm10, [rdi + 160]",
-        "movaps xmm11, [rdi + 176]",
-        "movaps xmm12, [rdi + 192]",
-        "movaps xmm13, [rdi + 208]",
-        "movaps xmm14, [rdi + 224]",
-        "movaps xmm15, [rdi + 240]",
+        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+        "movaps xmm\\n, [rdi + 16 * \\n]",
+        ".endr",
         // The other flags, IF above all, stay as they are.
         "pushfq",
         "pop rax",
@@ -117,18 +133,7 @@ unsafe extern "C" fn spin(block: *mut Block, turns: u64) {
         "or rax, [rdi + {flags}]",
         "push rax",
         "mov rax, [rdi + {gprs}]",
-        "mov rbx, [rdi + {gprs} + 8]",
-        "mov rdx, [rdi + {gprs} + 16]",
-        "mov rsi, [rdi + {gprs} + 24]",
-        "mov rbp, [rdi + {gprs} + 40]",
-        "mov r8, [rdi + {gprs} + 48]",
-        "mov r9, [rdi + {gprs} + 56]",
-        "mov r10, [rdi + {gprs} + 64]",
-        "mov r11, [rdi + {gprs} + 72]",
-        "mov r12, [rdi + {gprs} + 80]",
-        "mov r13, [rdi + {gprs} + 88]",
-        "mov r14, [rdi + {gprs} + 96]",
-        "mov r15, [rdi + {gprs} + 104]",
+        load_gprs!(),
         "mov rdi, [rdi + {gprs} + 32]",
         "popfq",
         // rcx counts down; neither instruction touches a flag.
@@ -148,30 +153,12 @@ unsafe extern "C" fn spin(block: *mut Block, turns: u64) {
         "mov [rax + {gprs} + 24], rsi",
         "mov [rax + {gprs} + 32], rdi",
         "mov [rax + {gprs} + 40], rbp",
-        "mov [rax + {gprs} + 48], r8",
-        "mov [rax + {gprs} + 56], r9",
-        "mov [rax + {gprs} + 64], r10",
-        "mov [rax + {gprs} + 72], r11",
-        "mov [rax + {gprs} + 80], r12",
-        "mov [rax + {gprs} + 88], r13",
-        "mov [rax + {gprs} + 96], r14",
-        "mov [rax + {gprs} + 104], r15",
-        "movaps [rax], xmm0",
-        "movaps [rax + 16], xmm1",
-        "movaps [rax + 32], xmm2",
-        "movaps [rax + 48], xmm3",
-        "movaps [rax + 64], xmm4",
-        "movaps [rax + 80], xmm5",
-        "movaps [rax + 96], xmm6",
-        "movaps [rax + 112], xmm7",
-        "movaps [rax + 128], xmm8",
-        "movaps [rax + 144], xmm9",
-        "movaps [rax + 160], xmm10",
-        "movaps [rax + 176], xmm11",
-        "movaps [rax + 192], xmm12",
-        "movaps [rax + 208], xmm13",
-        "movaps [rax + 224], xmm14",
-        "movaps [rax + 240], xmm15",
+        ".irp n, 8, 9, 10, 11, 12, 13, 14, 15",
+        "mov [rax + {gprs} + 8 * \\n - 16], r\\n",
+        ".endr",
+        ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
+        "movaps [rax + 16 * \\n], xmm\\n",
+        ".endr",
         "pop rcx",
         "mov [rax + {gprs}], rcx",
         "pop rcx",
@@ -179,18 +166,9 @@ unsafe extern "C" fn spin(block: *mut Block, turns: u64) {
         "fistp qword ptr [rax + {x87}]",
         "fnstcw [rax + {cw}]",
         "stmxcsr [rax + {mxcsr}]",
-        // What Rust code expects: x87 empty, both control words as at power-on.
-        "fninit",
-        "push 0x1f80",
-        "ldmxcsr [rsp]",
-        "pop rcx",
+        default_control_words!(),
         "pop rdi",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
+        pop_preserved!(),
         "ret",
         after = const offset_of!(Block, after),
         gprs = const offset_of!(Registers, gprs),
@@ -283,12 +261,7 @@ unsafe extern "C" fn call_with_patterns(
 ) -> u64 {
     naked_asm!(
         // rdi = pattern, rsi = f, rdx = times, ecx = mxcsr, r8w = control word
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
+        push_preserved!(),
         "sub rsp, 56",
         // [rsp] pattern, +8 f, +16 times left, +24 mxcsr, +28 control word, +32 survived, +40 both
         // control words as found
@@ -309,23 +282,11 @@ unsafe extern "C" fn call_with_patterns(
         "lea r15, [rbx + 5]",
         "call [rsp + 8]",
         "mov rax, [rsp]",
-        "cmp rbx, rax",
+        ".irp reg, rbx, rbp, r12, r13, r14, r15",
+        "cmp \\reg, rax",
         "jne 3f",
         "inc rax",
-        "cmp rbp, rax",
-        "jne 3f",
-        "inc rax",
-        "cmp r12, rax",
-        "jne 3f",
-        "inc rax",
-        "cmp r13, rax",
-        "jne 3f",
-        "inc rax",
-        "cmp r14, rax",
-        "jne 3f",
-        "inc rax",
-        "cmp r15, rax",
-        "jne 3f",
+        ".endr",
         "stmxcsr [rsp + 40]",
         "mov eax, [rsp + 40]",
         "xor eax, [rsp + 24]",
@@ -339,17 +300,10 @@ unsafe extern "C" fn call_with_patterns(
         "3:",
         "dec qword ptr [rsp + 16]",
         "jne 2b",
+        default_control_words!(),
         "mov rax, [rsp + 32]",
-        "fninit",
-        "mov dword ptr [rsp + 40], 0x1f80",
-        "ldmxcsr [rsp + 40]",
         "add rsp, 56",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
+        pop_preserved!(),
         "ret",
         mxcsr_control = const MXCSR_CONTROL,
     )
