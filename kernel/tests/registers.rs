@@ -190,7 +190,7 @@ fn async_preemptions() -> Arc<[u64]> {
 
 /// Three goroutines for each CPU spin with patterns of their own until the interrupt has preempted
 /// goroutines ten thousand times, and some on every P.
-#[gosched::test(timeout_s = 120)]
+#[gosched::test(timeout_s = 300)]
 fn all_registers_survive_ten_thousand_forced_preemptions() {
     const WANTED: u64 = 10_000;
     const ROUNDS: usize = 2_000_000;
