@@ -31,7 +31,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use crate::sched::g::G;
 use crate::sched::p::{ALLP, P};
 use crate::sched::runq::Overflow;
-use crate::sched::{Inner, SCHED, stop};
+use crate::sched::{Inner, SCHED, preempt, stop};
 
 /// Which scheduler runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,8 +98,10 @@ pub fn runqput(p: &'static P, gp: &'static G, next: bool) {
         globrunqput(gp);
         return;
     }
-    // Chaos: as Go's race builds do, do not rely on runnext.
-    let next = next && !SCHED.chaos_strikes();
+    // A pair that hands over through runnext shares one slice, which nobody would end with
+    // preemption off (Go: no runnext without sysmon). Chaos: as Go's race builds do, do not rely on
+    // it.
+    let next = next && preempt::mode() != preempt::Mode::Off && !SCHED.chaos_strikes();
     let gp = if next {
         match p.runq.put_next(gp) {
             Some(kicked) => kicked,
