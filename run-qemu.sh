@@ -157,6 +157,8 @@ check_options() {
     fi
     [[ $time_limit_s =~ ^(0|[1-9][0-9]{0,5})$ ]] ||
         usage_error "--timeout must be whole seconds, not '$time_limit_s'"
+    [[ $image != *=* || -f $image ]] ||
+        usage_error "there is no image '$image'; kernel words come after --"
     [[ -z $image || (-f $image && -r $image) ]] || usage_error "there is no image '$image'"
 }
 
