@@ -17,8 +17,8 @@ pub const ASYNC_PREEMPT_ROOM: usize = 128 + 15 * 8 + 512 + 64 + STACK_GUARD;
 /// built without, but the prebuilt `core` is not.
 const RED_ZONE: usize = 128;
 
-/// Go's prologue, as a function that the compiler calls on entry of every other one (the flags stand
-/// in `.cargo/config.toml`). It is called like any C function, so the caller holds nothing in
+/// Go's prologue, as a function that the compiler calls on entry of every other one (the flags
+/// stand in `.cargo/config.toml`). It is called like any C function, so the caller holds nothing in
 /// caller-saved registers.
 ///
 /// `rax = g; if rsp <= g.stackguard0, go the slow way`. One compare finds both a request for
