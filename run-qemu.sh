@@ -462,7 +462,11 @@ finish() {
     case $why in
     *guest-reset*) why='triple fault or reset by the guest' ;;
     *guest-shutdown*) why='powered off by the guest' ;;
-    *host-signal*) why='QEMU was ended by a signal' ;;
+    *host-signal*)
+        # Ctrl-C goes to QEMU and to this script, and QEMU may be the quicker one.
+        if [[ -t 0 ]]; then exit 130; fi
+        why='QEMU was ended by a signal'
+        ;;
     *) why='no reason given' ;;
     esac
     die "$EXIT_CRASH" "the machine crashed: $why; QEMU's status $qemu_status"
