@@ -21,9 +21,9 @@ pub use error::{
     CloseError, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
     TrySendError,
 };
-use raw::{Chan, Limit};
+use raw::Chan;
 
-use crate::time::Instant;
+use crate::sched::wait::Limit;
 
 /// A channel that holds at most `cap` values; 0: each send waits for its receive.
 pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
@@ -68,8 +68,7 @@ impl<T> Sender<T> {
     /// # Errors
     /// Time is up, or disconnected; the value comes back.
     pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.chan
-            .send(value, Limit::Until((Instant::now() + timeout).as_nanos()))
+        self.chan.send(value, Limit::after(timeout))
     }
 
     /// Closes the channel for all its clones: receivers drain it and are then disconnected
@@ -107,8 +106,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// Time is up, or the channel is empty and disconnected.
     pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.chan
-            .recv(Limit::Until((Instant::now() + timeout).as_nanos()))
+        self.chan.recv(Limit::after(timeout))
     }
 
     /// The values until the channel is empty and disconnected; waits for each (Go: `range`).

@@ -5,24 +5,13 @@ use core::cell::Cell;
 use core::ptr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::arch;
 use crate::base::lock::{Lock, LockGuard, Rank};
 use crate::chan::error::{CloseError, RecvTimeoutError, SendTimeoutError};
 use crate::sched::g::getg;
 use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
-
-/// How long an operation may wait.
-#[derive(Clone, Copy)]
-pub(super) enum Limit {
-    /// Not at all.
-    Now,
-    /// Until this `nanotime`.
-    Until(u64),
-    /// For ever.
-    Forever,
-}
+use crate::sched::wait::{self, Limit, Place, Waited};
 
 struct State<T> {
     buffer: VecDeque<T>,
@@ -90,11 +79,11 @@ impl<T> Chan<T> {
             state.buffer.push_back(value);
             return Ok(());
         }
-        if must_not_wait(limit) {
+        if limit.is_over() {
             return Err(SendTimeoutError::Timeout(value));
         }
         let slot = Cell::new(Some(value));
-        let sent = self.wait(state, |s| &mut s.sendq, &slot, limit, WaitReason::ChanSend);
+        let sent = Self::wait(state, |s| &mut s.sendq, &slot, limit, WaitReason::ChanSend);
         match (slot.take(), sent) {
             (None, _) => Ok(()),
             (Some(value), Waited::Woken) => Err(SendTimeoutError::Disconnected(value)),
@@ -129,11 +118,11 @@ impl<T> Chan<T> {
         if state.closed {
             return Err(RecvTimeoutError::Disconnected);
         }
-        if must_not_wait(limit) {
+        if limit.is_over() {
             return Err(RecvTimeoutError::Timeout);
         }
         let slot = Cell::new(None);
-        let waited = self.wait(
+        let waited = Self::wait(
             state,
             |s| &mut s.recvq,
             &slot,
@@ -150,35 +139,14 @@ impl<T> Chan<T> {
     /// Parks in a queue until a peer, a close or the time limit ends the wait. A peer that did has
     /// emptied or filled the slot.
     fn wait(
-        &self,
-        mut state: LockGuard<'_, State<T>>,
+        state: LockGuard<'_, State<T>>,
         queue: fn(&mut State<T>) -> &mut WaitQueue,
         slot: &Slot<T>,
         limit: Limit,
         reason: WaitReason,
     ) -> Waited {
-        let gp = getg();
-        let elem = ptr::from_ref(slot).cast_mut().cast();
-        let Limit::Until(until_ns) = limit else {
-            let sudog = Sudog::new(gp, elem, None);
-            // SAFETY: whoever wakes this goroutine took the sudog out of the queue.
-            unsafe { queue(&mut state).enqueue(&sudog) };
-            park::gopark_unlock(state, reason);
-            return Waited::Woken;
-        };
-        let ticket = gp.wait.begin();
-        let sudog = Sudog::new(gp, elem, Some(ticket));
-        gp.sleep_until_ns.store(until_ns, Ordering::Relaxed);
-        // SAFETY: it is taken out below, if no waker did.
-        unsafe { queue(&mut state).enqueue(&sudog) };
-        park::gopark_unlock_until(state, reason);
-        gp.timer.stop();
-        if sudog.taken.get() {
-            return Waited::Woken;
-        }
-        // Time won. A peer that came too late may have unlinked the sudog already.
-        queue(&mut self.state.lock()).remove(&sudog);
-        Waited::TimedOut
+        let sudog = Sudog::new(getg(), ptr::from_ref(slot).cast_mut().cast());
+        wait::wait(state, queue, &sudog, Place::Back, limit, reason)
     }
 
     pub(super) fn close(&self) -> Result<(), CloseError> {
@@ -237,19 +205,5 @@ impl<T> Chan<T> {
 
     pub(super) fn is_closed(&self) -> bool {
         self.state.lock().closed
-    }
-}
-
-enum Waited {
-    /// By a peer or by close.
-    Woken,
-    TimedOut,
-}
-
-fn must_not_wait(limit: Limit) -> bool {
-    match limit {
-        Limit::Now => true,
-        Limit::Until(until_ns) => arch::nanotime() >= until_ns,
-        Limit::Forever => false,
     }
 }

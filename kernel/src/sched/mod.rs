@@ -60,6 +60,7 @@ pub mod sudog;
 pub mod sysmon;
 pub mod ticket;
 pub mod timers;
+pub mod wait;
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 

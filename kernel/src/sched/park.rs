@@ -25,7 +25,7 @@ use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
 use crate::base::lock::{Lock, LockGuard};
 use crate::sched::g::{G, Status, UnlockFn, getg};
 use crate::sched::m::getm;
-use crate::sched::{SCHED, idle, model, schedule, timers};
+use crate::sched::{SCHED, idle, model, schedule};
 
 macro_rules! wait_reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -49,13 +49,25 @@ macro_rules! wait_reasons {
 wait_reasons! {
     Zero = "",
     ChanReceive = "chan receive",
+    ChanReceiveNil = "chan receive (nil chan)",
     ChanSend = "chan send",
+    Coroutine = "coroutine",
+    GoroutineJoin = "goroutine join",
     IoWait = "IO wait",
+    Park = "park",
     Preempted = "preempted",
-    Sleep = "sleep",
-    SyncMutexLock = "sync.Mutex.Lock",
-    SyncWaitGroupWait = "sync.WaitGroup.Wait",
+    Select = "select",
+    SelectNoCases = "select (no cases)",
     Semacquire = "semacquire",
+    Sleep = "sleep",
+    SyncBarrierWait = "sync.Barrier.Wait",
+    SyncCondWait = "sync.Cond.Wait",
+    SyncMutexLock = "sync.Mutex.Lock",
+    SyncOnce = "sync.Once.Do",
+    SyncRwMutexLock = "sync.RWMutex.Lock",
+    SyncRwMutexRLock = "sync.RWMutex.RLock",
+    SyncSemaphoreAcquire = "sync.Semaphore.Acquire",
+    SyncWaitGroupWait = "sync.WaitGroup.Wait",
 }
 
 impl WaitReason {
@@ -90,69 +102,12 @@ pub fn gopark_unlock<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
     );
 }
 
-fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
+/// The [`UnlockFn`] that ends a leaked hold of the `Lock<T>` at `lock`.
+pub(super) fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
     // SAFETY: gopark_unlock passed the lock that it left held on this M, and what somebody waits
     // for with a place in it is alive.
     unsafe { (*(lock as *const Lock<T>)).unlock_leaked() };
     true
-}
-
-/// As [`gopark_unlock`], for a wait that a timer may end too (`G::wait`). The caller says
-/// until when in `sleep_until_ns`, and afterwards stops the timer and finds out who woke it.
-pub fn gopark_unlock_until<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
-    gopark(
-        arm_and_unlock::<T>,
-        ptr::from_ref(guard.leak()) as usize,
-        reason,
-    );
-}
-
-fn arm_and_unlock<T>(gp: &'static G, lock: usize) -> bool {
-    // The timer first: after the unlock a waker may run `gp`.
-    arm_timer(gp, end_wait, gp.wait.current());
-    unlock_leaked::<T>(gp, lock)
-}
-
-fn end_wait(gp: usize, ticket: u32) {
-    // SAFETY: `arm_timer` passed a G, and Gs are never freed.
-    let gp = unsafe { &*(gp as *const G) };
-    if gp.wait.win(ticket) {
-        goready(gp);
-    }
-}
-
-/// Parks the running goroutine until its `sleep_until_ns`.
-pub fn sleep() {
-    // The timer is armed when the goroutine is parked: else it could fire before.
-    gopark(
-        |gp, _| {
-            arm_timer(gp, end_sleep, 0);
-            true
-        },
-        0,
-        WaitReason::Sleep,
-    );
-}
-
-fn end_sleep(gp: usize, _: u32) {
-    // SAFETY: as in `end_wait`. Nothing else ends a sleep.
-    goready(unsafe { &*(gp as *const G) });
-}
-
-/// On g0, for a G that is parked: arms its timer on this P. `gp` may run before this returns.
-fn arm_timer(gp: &'static G, f: timers::TimerFn, ticket: u32) {
-    let m = getm();
-    let p =
-        m.p.load(Ordering::Relaxed)
-            .expect("a goroutine parks on an M with a P");
-    let when_ns = gp.sleep_until_ns.load(Ordering::Relaxed);
-    // SAFETY: Gs are never freed, and the timer is stopped before it is armed again.
-    unsafe {
-        p.timers
-            .add(&gp.timer, when_ns, f, ptr::from_ref(gp) as usize, ticket)
-    };
-    m.arm(when_ns);
-    idle::wake_for_timer(when_ns);
 }
 
 /// On g0: the second half of [`gopark`].

@@ -39,7 +39,7 @@ impl Semaphore {
             state.permits -= 1;
             return;
         }
-        let sudog = Sudog::new(getg(), core::ptr::null_mut(), None);
+        let sudog = Sudog::new(getg(), core::ptr::null_mut());
         // SAFETY: this goroutine stays parked, and the sudog in place, until `release` took it out.
         unsafe { state.waiters.enqueue(&sudog) };
         park::gopark_unlock(state, reason);

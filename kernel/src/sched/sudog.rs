@@ -19,7 +19,7 @@ pub struct Sudog {
     pub taken: Cell<bool>,
     /// Several may end this wait (a timer, other channels): only who wins with this ticket
     /// (`G::wait`) may use the sudog.
-    pub ticket: Option<u32>,
+    pub ticket: Cell<Option<u32>>,
     next: Cell<Option<NonNull<Sudog>>>,
     prev: Cell<Option<NonNull<Sudog>>>,
     queued: Cell<bool>,
@@ -27,12 +27,12 @@ pub struct Sudog {
 
 impl Sudog {
     /// A place for `g`, in no queue yet.
-    pub fn new(g: &'static G, elem: *mut (), ticket: Option<u32>) -> Self {
+    pub fn new(g: &'static G, elem: *mut ()) -> Self {
         Self {
             g,
             elem: Cell::new(elem),
             taken: Cell::new(false),
-            ticket,
+            ticket: Cell::new(None),
             next: Cell::new(None),
             prev: Cell::new(None),
             queued: Cell::new(false),
@@ -81,13 +81,34 @@ impl WaitQueue {
         self.last = place;
     }
 
+    /// Adds a waiter before all others.
+    ///
+    /// # Safety
+    /// As for [`WaitQueue::enqueue`].
+    pub unsafe fn enqueue_front(&mut self, sudog: &Sudog) {
+        sudog.prev.set(None);
+        sudog.next.set(self.first);
+        sudog.queued.set(true);
+        let place = Some(NonNull::from(sudog));
+        match self.first {
+            // SAFETY: sudogs in the queue are alive.
+            Some(first) => unsafe { first.as_ref() }.prev.set(place),
+            None => self.last = place,
+        }
+        self.first = place;
+    }
+
     /// Takes the first waiter whose wait nobody else has ended.
     pub fn dequeue(&mut self) -> Option<&Sudog> {
         loop {
             // SAFETY: sudogs in the queue are alive.
             let sudog = unsafe { self.first?.as_ref() };
             self.unlink(sudog);
-            if sudog.ticket.is_none_or(|ticket| sudog.g.wait.win(ticket)) {
+            if sudog
+                .ticket
+                .get()
+                .is_none_or(|ticket| sudog.g.wait.win(ticket))
+            {
                 sudog.taken.set(true);
                 return Some(sudog);
             }

@@ -76,7 +76,7 @@ impl<T: ?Sized> Mutex<T> {
             if self.state.load(Ordering::Relaxed) != CONTENDED {
                 continue;
             }
-            let sudog = Sudog::new(getg(), core::ptr::null_mut(), None);
+            let sudog = Sudog::new(getg(), core::ptr::null_mut());
             // SAFETY: this goroutine stays parked until `unlock_slow` took the sudog out.
             unsafe { waiters.enqueue(&sudog) };
             park::gopark_unlock(waiters, WaitReason::SyncMutexLock);

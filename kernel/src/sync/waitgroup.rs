@@ -8,7 +8,7 @@ use crate::sched::g::getg;
 use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
-use crate::time::Instant;
+use crate::sched::wait::{self, Limit, Place, Waited};
 
 struct State {
     counter: i64,
@@ -70,35 +70,31 @@ impl WaitGroup {
 
     /// Waits until the counter is zero.
     pub fn wait(&self) {
-        let mut state = self.state.lock();
-        if state.counter == 0 {
-            return;
-        }
-        let sudog = Sudog::new(getg(), core::ptr::null_mut(), None);
-        // SAFETY: this goroutine stays parked until `add` took the sudog out.
-        unsafe { state.waiters.enqueue(&sudog) };
-        park::gopark_unlock(state, WaitReason::SyncWaitGroupWait);
+        let _ = self.wait_until(Limit::Forever);
     }
 
     /// Waits until the counter is zero, at most `d`. Whether it became zero.
     pub fn wait_timeout(&self, d: Duration) -> bool {
-        let gp = getg();
-        let until_ns = (Instant::now() + d).as_nanos();
-        let mut state = self.state.lock();
+        self.wait_until(Limit::after(d)) == Waited::Woken
+    }
+
+    fn wait_until(&self, limit: Limit) -> Waited {
+        let state = self.state.lock();
         if state.counter == 0 {
-            return true;
+            return Waited::Woken;
         }
-        let sudog = Sudog::new(gp, core::ptr::null_mut(), Some(gp.wait.begin()));
-        gp.sleep_until_ns
-            .store(until_ns, core::sync::atomic::Ordering::Relaxed);
-        // SAFETY: the sudog is out of the queue before this function returns.
-        unsafe { state.waiters.enqueue(&sudog) };
-        park::gopark_unlock_until(state, WaitReason::SyncWaitGroupWait);
-        gp.timer.stop();
-        if !sudog.taken.get() {
-            self.state.lock().waiters.remove(&sudog);
+        if limit.is_over() {
+            return Waited::TimedOut;
         }
-        sudog.taken.get()
+        let sudog = Sudog::new(getg(), core::ptr::null_mut());
+        wait::wait(
+            state,
+            |s| &mut s.waiters,
+            &sudog,
+            Place::Back,
+            limit,
+            WaitReason::SyncWaitGroupWait,
+        )
     }
 
     /// Starts a goroutine that the group waits for (Go 1.25: `WaitGroup.Go`).

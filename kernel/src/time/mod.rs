@@ -1,13 +1,11 @@
 //! Time: `Duration`, `Instant`, `sleep`.
 
 use core::ops::{Add, Sub};
-use core::sync::atomic::Ordering;
 
 pub use core::time::Duration;
 
 use crate::arch;
-use crate::sched::g::getg;
-use crate::sched::park;
+use crate::sched::wait;
 
 /// A point in time, in nanoseconds since boot. As `std::time::Instant`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -68,8 +66,5 @@ pub fn sleep(d: Duration) {
     if d.is_zero() {
         return;
     }
-    getg()
-        .sleep_until_ns
-        .store(after(arch::nanotime(), d), Ordering::Relaxed);
-    park::sleep();
+    wait::sleep_until(after(arch::nanotime(), d));
 }

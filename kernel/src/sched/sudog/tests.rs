@@ -17,7 +17,7 @@ fn first_is(queue: &mut WaitQueue, want: Option<&Sudog>) -> bool {
 #[test]
 fn first_in_first_out_and_any_may_leave() {
     let mut queue = WaitQueue::new();
-    let sudogs = goroutines::<5>().map(|g| Sudog::new(g, ptr::null_mut(), None));
+    let sudogs = goroutines::<5>().map(|g| Sudog::new(g, ptr::null_mut()));
     for sudog in &sudogs {
         // SAFETY: the sudogs stay in place until the queue is empty.
         unsafe { queue.enqueue(sudog) };
@@ -42,10 +42,11 @@ fn whose_wait_was_ended_is_passed_over() {
     assert!(late.wait.win(old));
     let ticket = waiting.wait.begin();
     let sudogs = [
-        Sudog::new(late, ptr::null_mut(), Some(old)),
-        Sudog::new(waiting, ptr::null_mut(), Some(ticket)),
+        Sudog::new(late, ptr::null_mut()),
+        Sudog::new(waiting, ptr::null_mut()),
     ];
-    for sudog in &sudogs {
+    for (sudog, ticket) in sudogs.iter().zip([old, ticket]) {
+        sudog.ticket.set(Some(ticket));
         // SAFETY: the sudogs stay in place until the queue is empty.
         unsafe { queue.enqueue(sudog) };
     }
@@ -53,4 +54,20 @@ fn whose_wait_was_ended_is_passed_over() {
     assert!(queue.is_empty() && !queue.remove(&sudogs[0]));
     assert!(!waiting.wait.win(ticket));
     assert_ne!(late.wait.begin(), old);
+}
+
+#[test]
+fn who_goes_to_the_front_is_next() {
+    let mut queue = WaitQueue::new();
+    let sudogs = goroutines::<3>().map(|g| Sudog::new(g, ptr::null_mut()));
+    // SAFETY: the sudogs stay in place until the queue is empty.
+    unsafe {
+        queue.enqueue_front(&sudogs[1]);
+        queue.enqueue(&sudogs[2]);
+        queue.enqueue_front(&sudogs[0]);
+    }
+    for sudog in &sudogs {
+        assert!(first_is(&mut queue, Some(sudog)));
+    }
+    assert!(first_is(&mut queue, None));
 }
