@@ -35,7 +35,7 @@ pub mod time;
 #[doc(hidden)]
 pub use base::console::print as __print;
 pub use go::go;
-pub use gosched_macros::{bench, main, test};
+pub use gosched_macros::{bench, main, select, select_biased, test};
 pub use testing::Bencher;
 
 #[cfg(not(any(test, loom)))]

@@ -1,9 +1,10 @@
-//! The attribute macros of gosched: `#[gosched::main]`, `#[gosched::test]`, `#[gosched::bench]`.
+//! The macros of gosched: `#[gosched::main]`, `#[gosched::test]`, `#[gosched::bench]`, and
+//! `select!`, `select_biased!` (`select.rs`).
 //!
-//! Each leaves the function as it was written and adds, in a `const _` of its own, the item that
-//! makes the image find it: the symbol `__gosched_main`, or an entry in one of the two registries
-//! of `gosched::testing`. The added items name everything by its full path, so that a program may
-//! call its own things `gosched` or `Test` as it likes.
+//! Each attribute leaves the function as it was written and adds, in a `const _` of its own, the
+//! item that makes the image find it: the symbol `__gosched_main`, or an entry in one of the two
+//! registries of `gosched::testing`. The added items name everything by its full path, so that a
+//! program may call its own things `gosched` or `Test` as it likes.
 //!
 //! They refuse, with an error at the place in question, a function that could not be called as
 //! such (arguments, results, `async`, generics, …) and arguments they do not know.
@@ -11,6 +12,7 @@
 //! The library re-exports them; programs depend on `gosched` alone.
 
 mod marks;
+mod select;
 mod signature;
 
 use proc_macro::TokenStream;
@@ -152,4 +154,62 @@ fn option(mark: &Option<marks::Mark>) -> Code {
             quote!(::core::option::Option::Some(#text))
         }
     }
+}
+
+/// Waits until one of several channel operations can proceed, and does it. If several can, one is
+/// chosen at random. `crossbeam_channel::select!`'s syntax, and Go's semantics:
+///
+/// - `recv(receiver) -> pattern => body`: the pattern is given a `Result<T, RecvError>`. The
+///   receiver may be a `Receiver`, anything that derefs to one, or an `Option` of one or of a
+///   reference to one: `None` is Go's nil channel, and never ready.
+/// - `send(sender, value) -> pattern => body`: the pattern is given a `Result<(), SendError<T>>`.
+///   The value is evaluated only if this case is chosen. The sender may be an `Option` too.
+/// - `default => body`: if no other case can proceed at once.
+/// - `default(timeout) => body`: if no other case could within this `Duration`.
+///
+/// An operation on a disconnected channel can proceed: it ends with an error. Channels are
+/// evaluated once, in order, and looked at all at one instant. Without any case it blocks for ever.
+/// The value of the body is that of the `select!`; `break`, `continue`, `return` and `?` work in
+/// it.
+///
+/// Costs the lock of each channel, once if a case can proceed, else three times, and no allocation.
+/// Go's `selectgo`.
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::{chan, select};
+///
+/// let (s1, r1) = chan::unbounded();
+/// let (s2, _r2) = chan::bounded(0);
+/// s1.send(10).unwrap();
+/// select! {
+///     recv(r1) -> msg => assert_eq!(msg, Ok(10)),
+///     send(s2, 20) -> res => unreachable!("nobody receives: {res:?}"),
+///     default(Duration::from_secs(1)) => unreachable!("r1 has a value"),
+/// }
+/// ```
+#[proc_macro]
+pub fn select(input: TokenStream) -> TokenStream {
+    let select = parse_macro_input!(input as select::Select);
+    select::expand(&select, false).into()
+}
+
+/// As [`select!`](macro@select), but if several cases can proceed, the first of them is chosen.
+///
+/// ```
+/// use gosched::{chan, select_biased};
+///
+/// let (s, r) = chan::unbounded();
+/// s.send(1).unwrap();
+/// let never_this = chan::never::<i32>();
+/// select_biased! {
+///     recv(never_this) -> _ => unreachable!(),
+///     recv(r) -> msg => assert_eq!(msg, Ok(1)),
+///     default => unreachable!(),
+/// }
+/// ```
+#[proc_macro]
+pub fn select_biased(input: TokenStream) -> TokenStream {
+    let select = parse_macro_input!(input as select::Select);
+    select::expand(&select, true).into()
 }

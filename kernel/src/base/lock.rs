@@ -63,8 +63,21 @@ impl<T> Lock<T> {
     #[inline]
     #[track_caller]
     pub fn lock(&self) -> LockGuard<'_, T> {
+        self.lock_above(self.rank as u32)
+    }
+
+    /// As [`Lock::lock`], with locks of the same rank held. The caller takes them all in the order
+    /// of their addresses, none twice, so that no two CPUs wait for each other.
+    #[track_caller]
+    pub fn lock_same_rank(&self) -> LockGuard<'_, T> {
+        self.lock_above(self.rank as u32 + 1)
+    }
+
+    #[inline(always)]
+    #[track_caller]
+    fn lock_above(&self, bound: u32) -> LockGuard<'_, T> {
         preempt_off();
-        self.note_rank();
+        self.note_rank(bound);
         let guard = match self.inner.try_lock() {
             Some(guard) => guard,
             None => self.lock_slow(),
@@ -121,15 +134,30 @@ impl<T> Lock<T> {
         preempt_on();
     }
 
+    /// The value, while the lock is held by a leaked guard.
+    ///
+    /// # Safety
+    /// This M holds the lock through [`LockGuard::leak`], and no other reference to the value is
+    /// in use.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the lock is held: the caller's promise"
+    )]
+    pub unsafe fn leaked(&self) -> &mut T {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.inner.as_mut_ptr() }
+    }
+
+    /// Held ranks are all below `bound`.
     #[inline(always)]
     #[track_caller]
-    fn note_rank(&self) {
+    fn note_rank(&self, bound: u32) {
         if cfg!(debug_assertions) {
             // SAFETY: preemption is off, so this M is ours.
             let held = unsafe { &(*getm()).held_ranks };
             let ranks = held.load(Ordering::Relaxed);
             assert!(
-                ranks >> (self.rank as u32) == 0,
+                ranks >> bound == 0,
                 "lock order: {:?} taken while ranks {ranks:#b} are held",
                 self.rank
             );

@@ -1,4 +1,4 @@
-//! The errors of channels: crossbeam-channel's, with its texts.
+//! The errors of channels and of selecting: crossbeam-channel's, with its texts.
 
 use core::fmt;
 
@@ -49,6 +49,22 @@ pub enum RecvTimeoutError {
 /// The channel was closed already (Go: `close of closed channel`).
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct CloseError;
+
+/// [`Select::try_select`](super::Select::try_select) found nothing that was ready.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct TrySelectError;
+
+/// A select with a time limit failed: nothing became ready.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct SelectTimeoutError;
+
+/// [`Select::try_ready`](super::Select::try_ready) found nothing that was ready.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct TryReadyError;
+
+/// A wait for readiness with a time limit failed: nothing became ready.
+#[derive(PartialEq, Eq, Clone, Copy, Debug)]
+pub struct ReadyTimeoutError;
 
 impl<T> SendError<T> {
     /// The value that was not sent.
@@ -123,7 +139,7 @@ macro_rules! texts {
     ($ty:ident $(<$t:ident>)?: $($value:pat => $text:literal),+) => {
         impl$(<$t>)? fmt::Display for $ty$(<$t>)? {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(match self { $($value => $text),+ })
+                f.pad(match self { $($value => $text),+ })
             }
         }
     };
@@ -139,32 +155,55 @@ texts!(TryRecvError: Self::Empty => "receiving on an empty channel",
     Self::Disconnected => "receiving on an empty and disconnected channel");
 texts!(RecvTimeoutError: Self::Timeout => "timed out waiting on receive operation",
     Self::Disconnected => "channel is empty and disconnected");
+texts!(TrySelectError: _ => "all operations in select would block");
+texts!(SelectTimeoutError: _ => "timed out waiting on select");
+texts!(TryReadyError: _ => "all operations in select would block");
+texts!(ReadyTimeoutError: _ => "timed out waiting on select");
 texts!(CloseError: _ => "close of closed channel");
 
 // A value need not be Debug for its error to be unwrapped.
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SendError(..)")
+        f.pad("SendError(..)")
     }
 }
 
 impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_full() {
-            "Full(..)"
-        } else {
-            "Disconnected(..)"
+        f.pad(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Disconnected(_) => "Disconnected(..)",
         })
     }
 }
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.is_timeout() {
-            "Timeout(..)"
-        } else {
-            "Disconnected(..)"
-        })
+        f.pad("SendTimeoutError(..)")
+    }
+}
+
+impl<T> From<SendError<T>> for TrySendError<T> {
+    fn from(error: SendError<T>) -> Self {
+        Self::Disconnected(error.0)
+    }
+}
+
+impl<T> From<SendError<T>> for SendTimeoutError<T> {
+    fn from(error: SendError<T>) -> Self {
+        Self::Disconnected(error.0)
+    }
+}
+
+impl From<RecvError> for TryRecvError {
+    fn from(_: RecvError) -> Self {
+        Self::Disconnected
+    }
+}
+
+impl From<RecvError> for RecvTimeoutError {
+    fn from(_: RecvError) -> Self {
+        Self::Disconnected
     }
 }
 
@@ -174,4 +213,8 @@ impl<T> core::error::Error for SendTimeoutError<T> {}
 impl core::error::Error for RecvError {}
 impl core::error::Error for TryRecvError {}
 impl core::error::Error for RecvTimeoutError {}
+impl core::error::Error for TrySelectError {}
+impl core::error::Error for SelectTimeoutError {}
+impl core::error::Error for TryReadyError {}
+impl core::error::Error for ReadyTimeoutError {}
 impl core::error::Error for CloseError {}

@@ -10,207 +10,112 @@
 //! the buffer: the peer stands still, parked, and its sudog says where its value is. Waiters are
 //! served first in, first out. Nobody is readied while the lock is held.
 
+//!
+//! A select looks at all its channels at one instant, and waits in all their queues with one
+//! ticket: see `select`.
+
+#[doc(hidden)]
+#[path = "case.rs"]
+pub mod __select;
+mod buffer;
+mod dynamic;
 mod error;
 mod raw;
+mod receiver;
+mod select;
+mod select_chan;
+mod sender;
 
 use alloc::sync::Arc;
-use core::fmt;
-use core::time::Duration;
 
+pub use dynamic::{Select, SelectedOperation};
 pub use error::{
-    CloseError, RecvError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError,
-    TrySendError,
+    CloseError, ReadyTimeoutError, RecvError, RecvTimeoutError, SelectTimeoutError, SendError,
+    SendTimeoutError, TryReadyError, TryRecvError, TrySelectError, TrySendError,
 };
+pub use gosched_macros::{select, select_biased};
 use raw::Chan;
+use receiver::Flavor;
+pub use receiver::{IntoIter, Iter, Receiver, TryIter};
+use select::SelectChan;
+pub use sender::Sender;
 
-use crate::sched::wait::Limit;
-
-/// A channel that holds at most `cap` values; 0: each send waits for its receive.
+/// A channel that holds at most `cap` values; 0: each send waits for its receive (Go:
+/// `make(chan T, cap)`). Room for `cap` values is allocated at once.
+///
+/// # Panics
+/// `capacity overflow`, when `cap` values are more than the address space.
+///
+/// ```
+/// use gosched::{chan, go};
+///
+/// let (s, r) = chan::bounded(1);
+/// s.send(1).unwrap();
+/// go(move || s.send(2).unwrap()); // waits until 1 is received
+/// assert_eq!((r.recv(), r.recv()), (Ok(1), Ok(2)));
+/// ```
 pub fn bounded<T>(cap: usize) -> (Sender<T>, Receiver<T>) {
+    channel(Some(cap))
+}
+
+/// A channel that holds as many values as memory does: sends never wait. Costs an allocation for
+/// each 64 values that no receiver keeps up with.
+///
+/// ```
+/// use gosched::chan;
+///
+/// let (s, r) = chan::unbounded();
+/// for i in 0..1000 {
+///     s.send(i).unwrap();
+/// }
+/// assert_eq!(r.try_iter().sum::<i32>(), 499_500);
+/// ```
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    channel(None)
+}
+
+fn channel<T>(cap: Option<usize>) -> (Sender<T>, Receiver<T>) {
     let chan = Arc::new(Chan::new(cap));
-    (Sender { chan: chan.clone() }, Receiver { chan })
+    let receiver = Receiver {
+        flavor: Flavor::Chan(chan.clone()),
+    };
+    (Sender { chan }, receiver)
 }
 
-/// The sending side. Clones are the same channel; when the last is dropped, the channel closes.
-pub struct Sender<T> {
-    chan: Arc<Chan<T>>,
-}
-
-/// The receiving side. Clones are the same channel; when the last is dropped, senders are told.
-pub struct Receiver<T> {
-    chan: Arc<Chan<T>>,
+/// A receiver that never gets a value and never is disconnected (Go: a nil channel).
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::{chan, select};
+///
+/// let r = chan::never::<i32>();
+/// select! {
+///     recv(r) -> _ => unreachable!(),
+///     default(Duration::from_millis(1)) => {}
+/// }
+/// ```
+pub fn never<T>() -> Receiver<T> {
+    Receiver {
+        flavor: Flavor::Never,
+    }
 }
 
 impl<T> Sender<T> {
-    /// Sends; waits for room, or for a receiver.
-    ///
-    /// # Errors
-    /// The channel is closed, or all receivers are gone; the value comes back.
-    pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        self.chan
-            .send(value, Limit::Forever)
-            .map_err(|e| SendError(e.into_inner()))
+    fn select_chan(&self) -> &dyn SelectChan {
+        &*self.chan
     }
 
-    /// Sends if this is possible at once.
-    ///
-    /// # Errors
-    /// No room, or disconnected; the value comes back.
-    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        self.chan.send(value, Limit::Now).map_err(|e| match e {
-            SendTimeoutError::Timeout(v) => TrySendError::Full(v),
-            SendTimeoutError::Disconnected(v) => TrySendError::Disconnected(v),
-        })
-    }
-
-    /// Sends; waits at most `timeout`.
-    ///
-    /// # Errors
-    /// Time is up, or disconnected; the value comes back.
-    pub fn send_timeout(&self, value: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
-        self.chan.send(value, Limit::after(timeout))
-    }
-
-    /// Closes the channel for all its clones: receivers drain it and are then disconnected
-    /// (Go: `close`).
-    ///
-    /// # Errors
-    /// It is closed already.
-    pub fn close(&self) -> Result<(), CloseError> {
-        self.chan.close()
+    /// Ends a send that a select chose.
+    fn complete(&self, grant: *mut (), value: T) -> Result<(), SendError<T>> {
+        self.chan.complete_send(grant, value)
     }
 }
 
 impl<T> Receiver<T> {
-    /// Receives; waits for a value.
-    ///
-    /// # Errors
-    /// The channel is empty, and closed or without senders.
-    pub fn recv(&self) -> Result<T, RecvError> {
-        self.chan.recv(Limit::Forever).map_err(|_| RecvError)
-    }
-
-    /// Receives what is there at once.
-    ///
-    /// # Errors
-    /// Empty, or empty and disconnected.
-    pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        self.chan.recv(Limit::Now).map_err(|e| match e {
-            RecvTimeoutError::Timeout => TryRecvError::Empty,
-            RecvTimeoutError::Disconnected => TryRecvError::Disconnected,
-        })
-    }
-
-    /// Receives; waits at most `timeout`.
-    ///
-    /// # Errors
-    /// Time is up, or the channel is empty and disconnected.
-    pub fn recv_timeout(&self, timeout: Duration) -> Result<T, RecvTimeoutError> {
-        self.chan.recv(Limit::after(timeout))
-    }
-
-    /// The values until the channel is empty and disconnected; waits for each (Go: `range`).
-    pub fn iter(&self) -> Iter<'_, T> {
-        Iter { receiver: self }
-    }
-}
-
-macro_rules! both_sides {
-    ($side:ident, $added:ident, $dropped:ident) => {
-        impl<T> $side<T> {
-            /// How many values the buffer holds.
-            pub fn len(&self) -> usize {
-                self.chan.len()
-            }
-
-            /// Whether the buffer holds nothing.
-            pub fn is_empty(&self) -> bool {
-                self.chan.len() == 0
-            }
-
-            /// Whether a send would wait for room. A rendezvous channel is always full.
-            pub fn is_full(&self) -> bool {
-                self.chan.len() == self.chan.capacity()
-            }
-
-            /// How many values the buffer can hold.
-            pub fn capacity(&self) -> Option<usize> {
-                Some(self.chan.capacity())
-            }
-
-            /// Whether it was closed by [`Sender::close`] or by the last sender's end.
-            pub fn is_closed(&self) -> bool {
-                self.chan.is_closed()
-            }
-
-            /// Whether both are the same channel.
-            pub fn same_channel(&self, other: &Self) -> bool {
-                Arc::ptr_eq(&self.chan, &other.chan)
-            }
+    fn select_chan(&self) -> Option<&dyn SelectChan> {
+        match &self.flavor {
+            Flavor::Chan(chan) => Some(&**chan),
+            Flavor::Never => None,
         }
-
-        impl<T> Clone for $side<T> {
-            fn clone(&self) -> Self {
-                self.chan.$added();
-                Self {
-                    chan: self.chan.clone(),
-                }
-            }
-        }
-
-        impl<T> Drop for $side<T> {
-            fn drop(&mut self) {
-                self.chan.$dropped();
-            }
-        }
-
-        impl<T> fmt::Debug for $side<T> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(concat!(stringify!($side), " { .. }"))
-            }
-        }
-    };
-}
-
-both_sides!(Sender, sender_added, sender_dropped);
-both_sides!(Receiver, receiver_added, receiver_dropped);
-
-/// Iterates over received values; see [`Receiver::iter`].
-pub struct Iter<'a, T> {
-    receiver: &'a Receiver<T>,
-}
-
-impl<T> Iterator for Iter<'_, T> {
-    type Item = T;
-    fn next(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
-    }
-}
-
-/// Iterates over received values, owning the receiver.
-pub struct IntoIter<T> {
-    receiver: Receiver<T>,
-}
-
-impl<T> Iterator for IntoIter<T> {
-    type Item = T;
-    fn next(&mut self) -> Option<T> {
-        self.receiver.recv().ok()
-    }
-}
-
-impl<'a, T> IntoIterator for &'a Receiver<T> {
-    type Item = T;
-    type IntoIter = Iter<'a, T>;
-    fn into_iter(self) -> Iter<'a, T> {
-        self.iter()
-    }
-}
-
-impl<T> IntoIterator for Receiver<T> {
-    type Item = T;
-    type IntoIter = IntoIter<T>;
-    fn into_iter(self) -> IntoIter<T> {
-        IntoIter { receiver: self }
     }
 }

@@ -55,6 +55,17 @@ impl GQueue {
         self.len += 1;
     }
 
+    /// Adds another queue at the end.
+    pub fn append(&mut self, other: GQueue) {
+        let Some(first) = other.head else { return };
+        match self.tail {
+            Some(tail) => tail.schedlink.store(Some(first), Ordering::Relaxed),
+            None => self.head = Some(first),
+        }
+        self.tail = other.tail;
+        self.len += other.len;
+    }
+
     /// Takes the first.
     pub fn pop_front(&mut self) -> Option<&'static G> {
         let gp = self.head?;

@@ -110,6 +110,12 @@ pub(super) fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
     true
 }
 
+/// Parks for ever: nobody knows of it (Go: `block`, and operations on a nil channel).
+pub fn park_forever(reason: WaitReason) -> ! {
+    gopark(|_, _| true, 0, reason);
+    unreachable!("nobody readies a goroutine that waits for nothing")
+}
+
 /// On g0: the second half of [`gopark`].
 unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
     // SAFETY: mcall passes the goroutine that it saved.
