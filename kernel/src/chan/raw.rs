@@ -109,7 +109,7 @@ impl<T> State<T> {
     }
 
     /// Takes what a receiver gets.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self) -> Taken<'_, T> {
         if let Some(value) = self.buffer.pop_front() {
             let sender = self.refill();
@@ -125,6 +125,7 @@ impl<T> State<T> {
     }
 
     /// A place in the buffer has come free: it goes to the sender that waits longest.
+    #[inline(always)]
     fn refill(&mut self) -> Option<&'static G> {
         match self.sendq.dequeue() {
             Some(sender) if is_lazy(sender) => {
@@ -236,14 +237,14 @@ impl<T> Chan<T> {
         state.closed || !state.recvq.is_empty() || self.has_room(state)
     }
 
-    #[inline]
+    #[inline(always)]
     fn has_room(&self, state: &State<T>) -> bool {
         self.cap
             .is_none_or(|cap| state.buffer.len() + state.reserved < cap)
     }
 
     /// Finds a place for a value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn find_place<'a>(&self, state: &'a mut State<T>) -> Offer<'a> {
         if state.closed {
             return Offer::Closed;

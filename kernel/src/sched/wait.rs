@@ -76,6 +76,7 @@ pub enum Place {
 ///
 /// `sudog` is this goroutine's, new, and in no queue. A `limit` of [`Limit::Now`] is for the caller
 /// to answer; here it would wait for an instant that has passed, and time out.
+#[inline]
 pub fn wait<T>(
     mut guard: LockGuard<'_, T>,
     queue: impl Fn(&mut T) -> &mut WaitQueue,
