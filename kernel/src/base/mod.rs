@@ -1,10 +1,11 @@
-//! What everything above stands on: the lock, atomic references, counters, the console, the command
-//! line, and the functions that the compiler expects of a libc.
+//! What everything above stands on: the lock, atomic references, counters, instants, the console,
+//! the command line, and the functions that the compiler expects of a libc.
 
 pub mod aref;
 pub mod cmdline;
 pub mod console;
 pub mod counter;
+pub mod instant;
 pub mod intrinsics;
 pub mod lock;
 pub mod options;

@@ -10,6 +10,7 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use crate::arch;
+use crate::base::instant::Instant;
 use crate::base::lock::LockGuard;
 use crate::sched::g::{G, getg};
 use crate::sched::idle;
@@ -40,6 +41,11 @@ impl Limit {
             },
             Err(_) => Limit::Forever,
         }
+    }
+
+    /// Until that instant.
+    pub fn until(deadline: Instant) -> Self {
+        Limit::Until(deadline.as_nanos())
     }
 
     /// Whether the time is up before the wait begins.
