@@ -8,6 +8,7 @@ use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::chan::error::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
 };
@@ -15,7 +16,6 @@ use crate::chan::raw::{Op, Slot, elem_of, slot};
 use crate::chan::select::{self, Case, SelectChan};
 use crate::chan::{Receiver, Sender};
 use crate::sched::wait::Limit;
-use crate::time::Instant;
 
 /// A side of a channel of some type.
 trait Side {

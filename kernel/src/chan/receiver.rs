@@ -6,11 +6,11 @@ use core::iter::FusedIterator;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::chan::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::chan::raw::Chan;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::wait::{self, Limit};
-use crate::time::Instant;
 
 /// The receiving side of a channel. Clones are the same channel, and each value goes to one of
 /// them; when the last is dropped, what the channel holds is dropped, and senders are told.

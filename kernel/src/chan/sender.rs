@@ -5,10 +5,10 @@ use core::fmt;
 use core::panic::{RefUnwindSafe, UnwindSafe};
 use core::time::Duration;
 
+use crate::base::instant::Instant;
 use crate::chan::error::{CloseError, SendError, SendTimeoutError, TrySendError};
 use crate::chan::raw::Chan;
 use crate::sched::wait::Limit;
-use crate::time::Instant;
 
 /// The sending side of a channel. Clones are the same channel; when the last is dropped, the
 /// channel closes.
