@@ -5,7 +5,7 @@
 //!
 //! Modules, lowest first; each imports only from its own folder and those before it (`tidy.rs`
 //! holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`, `go`, then `sync`, `chan`,
-//! `time`, then `observe`, `runtime`, `shell`, `testing`. `start` puts them together.
+//! `time`, `context`, then `observe`, `runtime`, `shell`, `testing`. `start` puts them together.
 
 #![no_std]
 
@@ -17,6 +17,7 @@ extern crate alloc;
 pub mod arch;
 pub mod base;
 pub mod chan;
+pub mod context;
 mod go;
 pub mod mem;
 pub mod observe;

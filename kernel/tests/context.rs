@@ -1,0 +1,540 @@
+//! Contexts: who ends with whom, when, and why; and that nobody waits for ever, whoever cancels
+//! what at the same time.
+#![no_std]
+#![no_main]
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
+
+extern crate alloc;
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::error::Error;
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use gosched::chan::{self, TryRecvError};
+use gosched::context::{CancelFn, Context, ContextError};
+use gosched::go;
+use gosched::runtime;
+use gosched::sync::WaitGroup;
+use gosched::time::{self, Duration, Instant};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// Long enough for whatever is wrong to happen.
+const A_WHILE: Duration = Duration::from_millis(10);
+
+#[derive(Debug)]
+struct Tired;
+
+impl fmt::Display for Tired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("tired")
+    }
+}
+
+impl Error for Tired {}
+
+fn is_open(ctx: &Context) -> bool {
+    ctx.done().try_recv() == Err(TryRecvError::Empty)
+}
+
+#[track_caller]
+fn assert_live(ctx: &Context) {
+    assert!(is_open(ctx), "{ctx:?} ended");
+    assert_eq!(ctx.err(), None, "{ctx:?}");
+    assert!(ctx.cause().is_none(), "{ctx:?}");
+}
+
+#[track_caller]
+fn assert_ended(ctx: &Context, err: ContextError, cause: &str) {
+    assert_eq!(
+        ctx.done().try_recv(),
+        Err(TryRecvError::Disconnected),
+        "{ctx:?}"
+    );
+    assert_eq!(ctx.err(), Some(err), "{ctx:?}");
+    assert_eq!(ctx.cause().unwrap().to_string(), cause, "{ctx:?}");
+}
+
+#[track_caller]
+fn assert_canceled(ctx: &Context) {
+    assert_ended(ctx, ContextError::Canceled, "context canceled");
+}
+
+/// Would catch a background that ends, or carries something.
+#[gosched::test]
+fn the_background_never_ends() {
+    for ctx in [Context::background(), Context::todo()] {
+        assert_live(&ctx);
+        assert_eq!(ctx.deadline(), None);
+        assert_eq!(ctx.value::<u32>(&"key"), None);
+        let stop = ctx.after_func(|| panic!("it has ended"));
+        assert!(
+            ctx.done().recv_timeout(A_WHILE).unwrap_err().is_timeout(),
+            "its channel was closed"
+        );
+        assert!(stop());
+    }
+}
+
+/// Go's TestWithCancel: contexts and those made from them, with a value between. Would catch an end
+/// that does not reach through a value, and a second cancel that does something.
+#[gosched::test]
+fn cancel_ends_the_context_and_all_below_it() {
+    let (first, cancel) = Context::background().with_cancel();
+    let value = first.with_value("key", 1_u32);
+    let (second, cancel_second) = Context::with_cancel(&value);
+    for ctx in [&first, &value, &second] {
+        assert_live(ctx);
+    }
+    cancel();
+    for ctx in [&first, &value, &second] {
+        assert_canceled(ctx);
+    }
+    cancel();
+    cancel_second();
+    assert_canceled(&second);
+    let (born, _cancel) = value.with_cancel();
+    assert_canceled(&born);
+}
+
+/// Go's TestChildFinishesFirst. Would catch a cancel that ends the parent or its other children.
+#[gosched::test]
+fn a_child_ends_alone() {
+    let (parent, cancel_parent) = Context::background().with_cancel();
+    let (child, cancel_child) = parent.with_cancel();
+    let (sibling, _cancel) = parent.with_cancel();
+    cancel_child();
+    assert_canceled(&child);
+    assert_live(&parent);
+    assert_live(&sibling);
+    cancel_parent();
+    assert_canceled(&sibling);
+}
+
+/// Would catch a dropped function that cancels (Go's do not), or a node that is gone with it.
+#[gosched::test]
+fn dropping_a_cancel_function_cancels_nothing() {
+    let (parent, cancel) = Context::background().with_cancel();
+    let child = parent.with_cancel().0;
+    drop(parent);
+    time::sleep(Duration::from_millis(1));
+    assert_live(&child);
+    cancel();
+    assert_canceled(&child);
+}
+
+/// Each wait is woken, by an end from above. Would catch a channel that is made after the cancel
+/// and stays open, and a lost wake-up.
+#[gosched::test]
+fn done_wakes_all_who_wait() {
+    for round in 0..200 {
+        let (parent, cancel) = Context::background().with_cancel();
+        let group = WaitGroup::new();
+        for _ in 0..4 {
+            let ctx = parent.with_cancel().0;
+            group.go(move || {
+                assert!(ctx.done().recv().is_err());
+                assert_eq!(ctx.err(), Some(ContextError::Canceled));
+            });
+        }
+        // Some wait, some come too late.
+        if round % 2 == 0 {
+            time::sleep(Duration::from_micros(50));
+        }
+        cancel();
+        group.wait();
+    }
+}
+
+/// Go's TestContextErrDoneRace: who sees the error sees the channel closed, and the other way
+/// round. Would catch an error that is published before or after the channel's end.
+#[gosched::test]
+fn the_error_and_the_closed_channel_come_together() {
+    for _ in 0..300 {
+        let (ctx, cancel) = Context::background().with_cancel();
+        let group = WaitGroup::new();
+        let by_err = ctx.clone();
+        group.go(move || {
+            while by_err.err().is_none() {
+                runtime::gosched();
+            }
+            assert!(!is_open(&by_err), "an error, but an open channel");
+            assert!(by_err.cause().is_some());
+        });
+        let by_done = ctx.clone();
+        group.go(move || {
+            while is_open(&by_done) {
+                runtime::gosched();
+            }
+            assert!(by_done.err().is_some(), "closed, but no error");
+        });
+        cancel();
+        group.wait();
+        assert_canceled(&ctx);
+    }
+}
+
+/// Go's TestDeadline and TestTimeout. Would catch a deadline that is early, does not reach
+/// children, or is put off by a child.
+#[gosched::test]
+fn a_deadline_ends_the_context_and_never_early() {
+    let start = Instant::now();
+    let deadline = start + Duration::from_millis(5);
+    let (ctx, _cancel) = Context::background().with_deadline(deadline);
+    let (inner, _inner) = ctx.with_cancel();
+    let (later, _later) = inner.with_timeout(HOUR);
+    let valued = later.with_value("key", ());
+    assert_eq!(valued.deadline(), Some(deadline));
+    assert!(valued.done().recv().is_err());
+    assert!(Instant::now() >= deadline, "early");
+    for ctx in [&ctx, &inner, &later, &valued] {
+        assert_ended(
+            ctx,
+            ContextError::DeadlineExceeded,
+            "context deadline exceeded",
+        );
+    }
+}
+
+/// Would catch a passed deadline that is only noticed by its timer.
+#[gosched::test]
+fn a_deadline_that_has_passed_ends_at_once() {
+    for d in [Duration::ZERO, Duration::from_nanos(1)] {
+        let (ctx, _cancel) = Context::background().with_deadline(Instant::now() - d);
+        assert_ended(
+            &ctx,
+            ContextError::DeadlineExceeded,
+            "context deadline exceeded",
+        );
+    }
+    let (ctx, cancel) = Context::background().with_timeout(Duration::MAX);
+    assert_live(&ctx);
+    cancel();
+    assert_canceled(&ctx);
+}
+
+/// Go's TestCanceledTimeout: would catch a timer that still fires, or another error afterwards.
+#[gosched::test]
+fn cancel_comes_before_the_deadline() {
+    let (ctx, cancel) = Context::background().with_timeout(Duration::from_millis(2));
+    cancel();
+    assert_canceled(&ctx);
+    time::sleep(A_WHILE);
+    assert_canceled(&ctx);
+}
+
+/// A deadline ends a context that only its receiver is left of.
+#[gosched::test]
+fn a_deadline_ends_a_context_that_nobody_holds() {
+    let done = {
+        let (ctx, _cancel) = Context::background().with_timeout(Duration::from_millis(2));
+        ctx.done().clone()
+    };
+    let start = Instant::now();
+    assert!(done.recv().is_err());
+    assert!(start.elapsed() < Duration::from_secs(30));
+}
+
+/// Go's TestCause: who gives the reason, and who inherits it. Would catch a second reason that
+/// replaces the first.
+#[gosched::test]
+fn the_first_cause_counts_and_is_inherited() {
+    use ContextError::{Canceled, DeadlineExceeded};
+    let background = Context::background();
+    let (ctx, cancel) = background.with_cancel_cause();
+    let (child, cancel_child) = ctx.with_cancel_cause();
+    cancel(Arc::new(Tired));
+    cancel_child(Arc::new(ContextError::DeadlineExceeded));
+    assert_ended(&ctx, Canceled, "tired");
+    assert_ended(&child, Canceled, "tired");
+    assert!(child.cause().unwrap().is::<Tired>());
+    let (born, _cancel) = child.with_timeout(HOUR);
+    assert_ended(&born, Canceled, "tired");
+
+    let (ctx, _cancel) = background.with_timeout_cause(Duration::ZERO, Arc::new(Tired));
+    assert_ended(&ctx, DeadlineExceeded, "tired");
+    let (ctx, cancel) = background.with_timeout_cause(HOUR, Arc::new(Tired));
+    cancel();
+    assert_canceled(&ctx);
+    let (ctx, _cancel) =
+        background.with_deadline_cause(Instant::now() + A_WHILE / 5, Arc::new(Tired));
+    assert!(ctx.done().recv().is_err());
+    assert_ended(&ctx, DeadlineExceeded, "tired");
+}
+
+/// Go's TestWithoutCancel.
+#[gosched::test]
+fn without_cancel_keeps_the_values_alone() {
+    let base = Context::background().with_value("key", 7_u32);
+    let (ctx, cancel) = base.with_timeout(HOUR);
+    let rest = ctx.without_cancel();
+    assert_eq!(rest.deadline(), None);
+    let (child, cancel_child) = rest.with_cancel();
+    cancel();
+    assert_canceled(&ctx);
+    assert_live(&rest);
+    assert_live(&child);
+    assert_eq!(child.value::<u32>(&"key"), Some(&7));
+    cancel_child();
+    assert_canceled(&child);
+}
+
+/// Go's TestValues: the nearest key wins, keys of other types are other keys.
+#[gosched::test]
+fn values_are_found_by_key_and_type() {
+    #[derive(PartialEq, Eq)]
+    struct Mine(u8);
+    let outer = Context::background()
+        .with_value(Mine(1), 10_u32)
+        .with_value(1_u8, "one")
+        .with_value("key", 20_u32);
+    let (inner, _cancel) = outer.with_value(Mine(1), 30_u32).with_cancel();
+    assert_eq!(outer.value::<u32>(&Mine(1)), Some(&10));
+    assert_eq!(inner.value::<u32>(&Mine(1)), Some(&30));
+    assert_eq!(inner.value::<u32>(&Mine(2)), None);
+    assert_eq!(inner.value::<&str>(&1_u8), Some(&"one"));
+    assert_eq!(inner.value::<&str>(&1_u16), None);
+    assert_eq!(inner.value::<u64>(&"key"), None, "another type of value");
+    assert_eq!(inner.value::<u32>(&"key"), Some(&20));
+}
+
+/// Go's TestAfterFuncCalledAfterCancel, TestAfterFuncNotCalledAfterStop.
+#[gosched::test]
+fn after_func_runs_once_unless_it_is_stopped() {
+    let (ctx, cancel) = Context::background().with_cancel();
+    let (tx, rx) = chan::bounded(10);
+    let runs = |n: u32| {
+        let tx = tx.clone();
+        move || tx.send(n).unwrap()
+    };
+    let stop_first = ctx.after_func(runs(1));
+    let stop_second = ctx.with_value("key", ()).after_func(runs(2));
+    assert!(stop_second());
+    assert!(!stop_second());
+    cancel();
+    assert_eq!(rx.recv(), Ok(1));
+    assert!(!stop_first());
+    let stop_third = ctx.after_func(runs(3));
+    assert_eq!(rx.recv(), Ok(3));
+    assert!(!stop_third());
+    assert!(rx.recv_timeout(A_WHILE).unwrap_err().is_timeout());
+}
+
+/// Would catch a stop that answers before it is decided: each function runs, or was stopped.
+#[gosched::test]
+fn after_func_and_stop_agree() {
+    for _ in 0..200 {
+        let (ctx, cancel) = Context::background().with_cancel();
+        let ran = Arc::new(AtomicUsize::new(0));
+        let stops: Vec<_> = (0..8)
+            .map(|_| {
+                let ran = ran.clone();
+                ctx.after_func(move || _ = ran.fetch_add(1, Ordering::Relaxed))
+            })
+            .collect();
+        let canceller = WaitGroup::new();
+        canceller.go(move || cancel());
+        let stopped = stops.iter().filter(|stop| stop()).count();
+        canceller.wait();
+        for _ in 0..60_000 {
+            if ran.load(Ordering::Relaxed) + stopped == 8 {
+                break;
+            }
+            time::sleep(Duration::from_millis(1));
+        }
+        assert_eq!(ran.load(Ordering::Relaxed) + stopped, 8);
+    }
+}
+
+/// Go's TestSimultaneousCancels: each of many contexts is cancelled by a goroutine of its own, all
+/// at once. Would catch a deadlock between parent and child.
+#[gosched::test]
+fn simultaneous_cancels_end() {
+    let (root, cancel) = Context::background().with_cancel();
+    let mut all = alloc::vec![(root, cancel)];
+    for i in 0..300 {
+        let child = all[i / 2].0.with_cancel();
+        all.push(child);
+    }
+    let group = WaitGroup::new();
+    for (_, cancel) in &all {
+        let cancel = cancel.clone();
+        group.go(move || cancel());
+    }
+    group.wait();
+    for (ctx, _) in &all {
+        assert!(ctx.done().recv().is_err());
+        assert_canceled(ctx);
+    }
+}
+
+/// Go's TestInterlockedCancels: a child that cancels its parent when it ends, and the other way
+/// round, while both are being cancelled.
+#[gosched::test]
+fn interlocked_cancels_end() {
+    for _ in 0..200 {
+        let (parent, cancel_parent) = Context::background().with_cancel();
+        let (child, cancel_child) = parent.with_cancel();
+        let (up, down) = (cancel_parent.clone(), cancel_child.clone());
+        let _up = child.after_func(move || up());
+        let _down = parent.after_func(move || down());
+        let group = WaitGroup::new();
+        group.go(move || cancel_parent());
+        group.go(move || cancel_child());
+        group.wait();
+        assert!(parent.done().recv().is_err());
+        assert!(child.done().recv().is_err());
+    }
+}
+
+/// Go's TestLayersCancel and TestLayersTimeout: random layers of values, cancels and deadlines, some
+/// of which are cancelled on their own.
+#[gosched::test]
+fn layers_end_together_and_keep_their_values() {
+    for by_timeout in [false, true] {
+        let mut seed = 1_u32;
+        let mut random = |n: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 16) % n
+        };
+        let base = Context::background();
+        let (root, cancel_root) = match by_timeout {
+            true => base.with_timeout(Duration::from_millis(20)),
+            false => base.with_cancel(),
+        };
+        let mut ctx = root.clone();
+        let mut cancels: Vec<CancelFn> = Vec::new();
+        for layer in 0..100_u32 {
+            let (next, cancel) = match random(3) {
+                0 => (ctx.with_value(layer, layer * 2), None),
+                1 => {
+                    let (next, cancel) = ctx.with_cancel();
+                    (next, Some(cancel))
+                }
+                _ => {
+                    let (next, cancel) = ctx.with_timeout(HOUR);
+                    (next, Some(cancel))
+                }
+            };
+            cancels.extend(cancel);
+            ctx = next;
+        }
+        assert!(format!("{ctx:?}").starts_with("context.Background.With"));
+        for layer in 0..100_u32 {
+            let value = ctx.value::<u32>(&layer);
+            assert!(value.is_none() || value == Some(&(layer * 2)));
+        }
+        if !by_timeout {
+            assert_live(&ctx);
+            cancel_root();
+        }
+        assert!(ctx.done().recv().is_err());
+        assert_eq!(ctx.err(), root.err());
+        for cancel in cancels {
+            cancel();
+        }
+        assert_eq!(ctx.err(), root.err());
+    }
+}
+
+/// Chains that any recursion would overflow the stack with, cancelled from above, and dropped from
+/// either end without a cancel.
+#[gosched::test]
+fn deep_chains_are_cancelled_and_dropped() {
+    const DEPTH: usize = 10_000;
+    let chain = || {
+        let (root, cancel) = Context::background().with_cancel();
+        let mut deepest = root.clone();
+        for i in 0..DEPTH {
+            deepest = match i % 2 {
+                0 => deepest.with_cancel().0,
+                _ => deepest.with_value(i, i),
+            };
+        }
+        (root, deepest, cancel)
+    };
+    let (root, deepest, cancel) = chain();
+    assert_eq!(deepest.value::<usize>(&1_usize), Some(&1));
+    cancel();
+    assert_canceled(&deepest);
+    drop((root, cancel));
+    drop(deepest);
+
+    let (root, deepest, cancel) = chain();
+    drop((root, cancel));
+    assert_live(&deepest);
+    drop(deepest);
+
+    let (root, deepest, cancel) = chain();
+    drop(deepest);
+    drop((root, cancel));
+}
+
+/// Counts how many of it were dropped.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Go's TestCancelRemoves, by what is still owned: values, and functions that were never called, go
+/// with their contexts. Would catch a cycle of owners, or a child that stays with its parent.
+#[gosched::test]
+fn what_a_context_owns_goes_with_it() {
+    let drops = Arc::new(AtomicUsize::new(0));
+    let counted = || Counted(drops.clone());
+    let dropped = || drops.swap(0, Ordering::Relaxed);
+
+    let (parent, cancel_parent) = Context::background().with_cancel();
+    for _ in 0..100 {
+        let (ctx, cancel) = parent.with_value("key", counted()).with_timeout(HOUR);
+        let held = counted();
+        let stop = ctx.after_func(move || drop(held));
+        assert!(stop());
+        cancel();
+    }
+    assert_eq!(dropped(), 200, "after a stop and a cancel");
+
+    let held = counted();
+    let _stop = parent.with_cancel().0.after_func(move || drop(held));
+    assert_eq!(dropped(), 0, "its parent may still end it");
+    drop(parent);
+    drop(cancel_parent);
+    drop(_stop);
+    assert_eq!(dropped(), 1, "nobody can end it any more");
+}
+
+/// Contexts are made, cancelled and timed out by many at once below one parent, which goes last.
+#[gosched::test]
+fn a_crowd_below_one_parent() {
+    let (parent, cancel) = Context::background().with_cancel();
+    let ended = Arc::new(AtomicUsize::new(0));
+    let group = WaitGroup::new();
+    for i in 0..8_u64 {
+        let (parent, ended) = (parent.clone(), ended.clone());
+        group.go(move || {
+            for n in 0..200 {
+                let (ctx, cancel) =
+                    parent.with_timeout(Duration::from_micros((i * 31 + n * 7) % 60));
+                if n % 3 == 0 {
+                    go(move || cancel());
+                }
+                assert!(ctx.done().recv().is_err());
+                ended.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+    group.wait();
+    assert_eq!(ended.load(Ordering::Relaxed), 1600);
+    assert_live(&parent);
+    cancel();
+    assert_canceled(&parent);
+}
+
+gosched::test_main!();
