@@ -208,8 +208,7 @@ impl<'a> Select<'a> {
         &mut self,
         deadline: Instant,
     ) -> Result<SelectedOperation<'a>, SelectTimeoutError> {
-        self.run(Limit::Until(deadline.as_nanos()))
-            .ok_or(SelectTimeoutError)
+        self.run(Limit::until(deadline)).ok_or(SelectTimeoutError)
     }
 
     /// The index of an operation that would not wait now. Somebody else may be faster, so use
@@ -256,8 +255,7 @@ impl<'a> Select<'a> {
     /// # Errors
     /// Time is up.
     pub fn ready_deadline(&mut self, deadline: Instant) -> Result<usize, ReadyTimeoutError> {
-        self.watch(Limit::Until(deadline.as_nanos()))
-            .ok_or(ReadyTimeoutError)
+        self.watch(Limit::until(deadline)).ok_or(ReadyTimeoutError)
     }
 
     /// Without operations, and free of the channels it knew; its memory is used again.

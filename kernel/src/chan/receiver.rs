@@ -106,7 +106,7 @@ impl<T> Receiver<T> {
     /// assert!(r.recv_deadline(Instant::now() + Duration::from_millis(1)).is_err());
     /// ```
     pub fn recv_deadline(&self, deadline: Instant) -> Result<T, RecvTimeoutError> {
-        self.receive(Limit::Until(deadline.as_nanos()))
+        self.receive(Limit::until(deadline))
     }
 
     #[inline]

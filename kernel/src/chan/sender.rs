@@ -106,7 +106,7 @@ impl<T> Sender<T> {
     /// assert!(s.send_deadline(1, Instant::now() + Duration::from_millis(1)).is_err());
     /// ```
     pub fn send_deadline(&self, value: T, deadline: Instant) -> Result<(), SendTimeoutError<T>> {
-        self.chan.send(value, Limit::Until(deadline.as_nanos()))
+        self.chan.send(value, Limit::until(deadline))
     }
 
     /// Closes the channel for all its clones (Go: `close`): receivers drain it and are then
