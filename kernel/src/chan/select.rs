@@ -69,12 +69,13 @@ pub(super) trait SelectChan {
     unsafe fn dequeue(&self, op: Op, sudog: &Sudog);
 }
 
-/// One operation of a select.
+/// One operation of one select.
 pub struct Case<'a> {
     /// None never is ready.
     chan: Option<&'a dyn SelectChan>,
+    /// The channel's, or 0.
+    key: usize,
     op: Op,
-    elem: *mut (),
     sudog: Sudog,
 }
 
@@ -83,13 +84,13 @@ impl<'a> Case<'a> {
     ///
     /// # Safety
     /// The slot is that of a receiver of this channel, and outlives `'a`.
+    #[inline(always)]
     pub(super) unsafe fn new(chan: Option<&'a dyn SelectChan>, op: Op, elem: *mut ()) -> Self {
-        let sudog = Sudog::new(getg(), elem);
         Self {
             chan,
+            key: chan.map_or(0, |chan| chan.key()),
             op,
-            elem,
-            sudog,
+            sudog: Sudog::new(getg(), elem),
         }
     }
 
@@ -98,12 +99,14 @@ impl<'a> Case<'a> {
         self.sudog.elem.get()
     }
 
-    fn channel(&self) -> &'a dyn SelectChan {
-        self.chan.expect("a case without a channel takes no part")
+    /// Which channel.
+    pub(super) fn key(&self) -> usize {
+        self.key
     }
 
-    pub(super) fn key(&self) -> usize {
-        self.channel().key()
+    #[inline(always)]
+    fn channel(&self) -> &'a dyn SelectChan {
+        self.chan.expect("a case without a channel takes no part")
     }
 }
 
@@ -119,8 +122,6 @@ pub(super) fn select(
     let (look, locks) = order.split_at_mut(cases.len());
     let mut n = 0;
     for (i, case) in cases.iter_mut().enumerate() {
-        // Who selects again, does so perhaps in another goroutine.
-        case.sudog = Sudog::new(gp, case.elem);
         if case.chan.is_some() {
             (look[n], locks[n]) = (i as u32, i as u32);
             n += 1;
@@ -135,7 +136,7 @@ pub(super) fn select(
         if !biased {
             shuffle(look);
         }
-        locks.sort_unstable_by_key(|&i| cases[i as usize].key());
+        locks.sort_unstable_by_key(|&i| cases[i as usize].key);
     }
     loop {
         let locked = Locked::lock(cases, locks);
@@ -199,12 +200,14 @@ impl<'c, 'a> Locked<'c, 'a> {
     }
 
     /// The case that is number `k` in the order of locks.
+    #[inline(always)]
     fn case(&self, k: usize) -> &'c Case<'a> {
         &self.cases[self.locks[k] as usize]
     }
 
+    #[inline(always)]
     fn is_first_of_its_channel(&self, k: usize) -> bool {
-        k == 0 || self.case(k).key() != self.case(k - 1).key()
+        k == 0 || self.case(k).key != self.case(k - 1).key
     }
 
     /// Looks at the cases in this order, until one can proceed.
