@@ -4,26 +4,33 @@
 //!
 //! ```text
 //! match &CHANNEL0 { r0 => match &CHANNEL1 { r1 => {         channels: once, in order, and kept
-//!     let out = {
-//!         let c0 = r0.__recv_in_select();                   autoderef finds the receiver
-//!         let slot0 = c0.slot();
-//!         let c1 = r1.__send_in_select();
-//!         match __select::select([c0.case(&slot0), c1.case()], biased, limit) {
-//!             Some((0, _)) => Out::C0(slot0.into_result()),
-//!             Some((1, grant)) => Out::C1(c1.send(grant, VALUE1)),   only if chosen
-//!             _ => Out::Default,
+//!     let c0 = r0.__recv_in_select();                       autoderef finds the receiver
+//!     let slot0 = c0.slot();
+//!     let c1 = r1.__send_in_select();
+//!     match __select::select([c0.case(&slot0), c1.case()], biased, limit) {
+//!         Some((0, _)) => {
+//!             let result = slot0.into_result();
+//!             let PATTERN0 = result;
+//!             BODY0
 //!         }
-//!     };
-//!     match out { Out::C0(x) => { let PATTERN0 = x; BODY0 }, … }     nothing is borrowed any more
+//!         Some((1, grant)) => {
+//!             let result = c1.send(grant, VALUE1);          only if chosen
+//!             drop(slot0);                                  what is borrowed ends here
+//!             let PATTERN1 = result;
+//!             BODY1
+//!         }
+//!         None => { drop(slot0); DEFAULT }
+//!     }
 //! }}}}
 //! ```
 //!
-//! The bodies stand outside all of it, so that they may move the channels, and `break`, `continue`,
-//! `return` and `?` mean what they say. Names of the expansion are not visible to the program's
-//! code (`mixed_site`).
+//! Each value stands in the arm of its own body, so what it moves the other bodies still have. No
+//! slot outlives the beginning of a body, so bodies may move the channels; and they stand in no
+//! closure, so that `break`, `continue`, `return` and `?` mean what they say. Names of the
+//! expansion are not visible to the program's code (`mixed_site`).
 
 use proc_macro2::{Span, TokenStream as Code};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{quote, quote_spanned};
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, Pat, Token, parenthesized, token};
@@ -190,126 +197,153 @@ impl Parse for Select {
     }
 }
 
-/// The parts of the expansion that each case adds.
-#[derive(Default)]
-struct Parts {
-    prepare: Vec<Code>,
-    cases: Vec<Code>,
-    complete: Vec<Code>,
-    arms: Vec<Code>,
-    variants: Vec<Ident>,
-    /// What is matched around it all: the name and the expression.
-    channels: Vec<(Ident, Code)>,
+/// One case on the way to its code.
+struct Names {
+    /// The reference to what the channel's expression gave.
+    channel: Ident,
+    /// The receiver or sender in it.
+    side: Ident,
+    /// Where a received value goes.
+    slot: Option<Ident>,
 }
 
-impl Parts {
-    fn add(&mut self, case: &Case) {
-        let hygiene = Span::mixed_site();
-        let i = self.variants.len();
-        let name = |prefix: &str| Ident::new(&format!("__{prefix}{i}"), hygiene);
-        let (side, slot, variant) = (name("side"), name("slot"), format_ident!("C{i}"));
-        let reference = name("channel");
-        let (channel, pattern) = match &case.kind {
-            Kind::Recv { channel, pattern } => {
-                let span = channel.span().resolved_at(hygiene);
-                self.prepare.push(quote_spanned! {span=>
-                    let #side = #reference.__recv_in_select();
-                    let #slot = #side.slot();
-                });
-                self.cases
-                    .push(quote_spanned! {hygiene=> #side.case(&#slot) });
-                self.complete.push(quote_spanned! {hygiene=>
-                    ::core::option::Option::Some((#i, _)) =>
-                        __Out::#variant(#slot.into_result()),
-                });
-                (channel, pattern)
-            }
-            Kind::Send {
-                channel,
-                value,
-                pattern,
-            } => {
-                let span = channel.span().resolved_at(hygiene);
-                self.prepare.push(quote_spanned! {span=>
-                    let #side = #reference.__send_in_select();
-                });
-                self.cases.push(quote_spanned! {hygiene=> #side.case() });
-                self.complete.push(quote_spanned! {hygiene=>
-                    ::core::option::Option::Some((#i, __grant)) =>
-                        __Out::#variant(#side.send(__grant, #value)),
-                });
-                (channel, pattern)
-            }
-            Kind::Default { .. } => unreachable!("the default is kept apart"),
-        };
-        let body = &case.body;
-        self.channels
-            .push((reference, quote_spanned! {hygiene=> &#channel }));
-        self.arms.push(quote_spanned! {hygiene=>
-            __Out::#variant(__result) => {
-                let #pattern = __result;
-                #body
-            }
-        });
-        self.variants.push(variant);
+impl Names {
+    fn of(i: usize, case: &Case) -> Self {
+        let name = |prefix: &str| Ident::new(&format!("__{prefix}{i}"), Span::mixed_site());
+        Names {
+            channel: name("channel"),
+            side: name("side"),
+            slot: matches!(case.kind, Kind::Recv { .. }).then(|| name("slot")),
+        }
     }
+}
+
+impl Case {
+    /// The receiver or sender.
+    fn channel(&self) -> &Expr {
+        match &self.kind {
+            Kind::Recv { channel, .. } | Kind::Send { channel, .. } => channel,
+            Kind::Default { .. } => unreachable!("the default is kept apart"),
+        }
+    }
+
+    /// What comes before the selection.
+    fn prepare(
+        &self,
+        Names {
+            channel,
+            side,
+            slot,
+        }: &Names,
+    ) -> Code {
+        // The span says where, if there is no such side.
+        let span = self.channel().span().resolved_at(Span::mixed_site());
+        match slot {
+            Some(slot) => quote_spanned! {span=>
+                let #side = #channel.__recv_in_select();
+                let #slot = #side.slot();
+            },
+            None => quote_spanned! {span=> let #side = #channel.__send_in_select(); },
+        }
+    }
+
+    /// The case in the list that is selected from.
+    fn entry(&self, Names { side, slot, .. }: &Names) -> Code {
+        match slot {
+            Some(slot) => quote!(#side.case(&#slot)),
+            None => quote!(#side.case()),
+        }
+    }
+
+    /// What is done if it was chosen; `end` drops the slots of all others.
+    fn arm(&self, i: usize, Names { side, slot, .. }: &Names, end: &Code) -> Code {
+        let body = &self.body;
+        let hygiene = Span::mixed_site();
+        match &self.kind {
+            Kind::Send { value, pattern, .. } => quote_spanned! {hygiene=>
+                ::core::option::Option::Some((#i, __grant)) => {
+                    #[allow(unreachable_code, clippy::diverging_sub_expression)]
+                    let __result = #side.send(__grant, #value);
+                    #end
+                    let #pattern = __result;
+                    #body
+                }
+            },
+            Kind::Recv { pattern, .. } => quote_spanned! {hygiene=>
+                ::core::option::Option::Some((#i, _)) => {
+                    let __result = #slot.into_result();
+                    #end
+                    let #pattern = __result;
+                    #body
+                }
+            },
+            Kind::Default { .. } => unreachable!("the default is kept apart"),
+        }
+    }
+}
+
+/// Drops the slots of all cases but one.
+fn drop_slots(names: &[Names], but: Option<usize>) -> Code {
+    let slots = names.iter().enumerate().filter(|(i, _)| Some(*i) != but);
+    let slots = slots.filter_map(|(_, names)| names.slot.as_ref());
+    quote!(#(::core::mem::drop(#slots);)*)
 }
 
 pub(crate) fn expand(select: &Select, biased: bool) -> Code {
     let hygiene = Span::mixed_site();
-    if select.cases.is_empty() && select.default.is_none() {
+    let cases = &select.cases;
+    if cases.is_empty() && select.default.is_none() {
         return quote!(::gosched::chan::__select::block());
     }
-    let mut parts = Parts::default();
-    for case in &select.cases {
-        parts.add(case);
-    }
-    let (limit, default_value, default_arm, default_variant) = match &select.default {
-        None => (quote!(forever()), None, None, None),
-        Some((timeout, body)) => (
-            match timeout {
+    let names: Vec<_> = (0..)
+        .zip(cases)
+        .map(|(i, case)| Names::of(i, case))
+        .collect();
+    let prepare = cases
+        .iter()
+        .zip(&names)
+        .map(|(case, names)| case.prepare(names));
+    let entries = cases
+        .iter()
+        .zip(&names)
+        .map(|(case, names)| case.entry(names));
+    let arms = cases
+        .iter()
+        .zip(&names)
+        .enumerate()
+        .map(|(i, (case, own))| case.arm(i, own, &drop_slots(&names, Some(i))));
+    let (limit, default) = match &select.default {
+        None => (quote!(forever()), None),
+        Some((timeout, body)) => {
+            let limit = match timeout {
                 None => quote!(now()),
                 Some(timeout) => quote!(timeout(#timeout)),
-            },
-            Some(quote_spanned! {hygiene=> ::core::option::Option::None => __Out::Default, }),
-            Some(quote_spanned! {hygiene=> __Out::Default => #body }),
-            Some(quote!(Default,)),
-        ),
+            };
+            let end = drop_slots(&names, None);
+            let arm = quote_spanned! {hygiene=>
+                ::core::option::Option::None => { #end #body }
+            };
+            (limit, Some(arm))
+        }
     };
-    let Parts {
-        prepare,
-        cases,
-        complete,
-        arms,
-        variants,
-        channels,
-    } = parts;
     let inner = quote_spanned! {hygiene=> {
-        #[allow(dead_code)]
-        enum __Out<#(#variants),*> { #(#variants(#variants),)* #default_variant }
-        #[allow(unreachable_code)]
-        let __out = {
-            #[allow(unused_imports)]
-            use ::gosched::chan::__select::{OptionalReceiver as _, OptionalSender as _};
-            #(#prepare)*
-            #[allow(clippy::diverging_sub_expression)]
-            match ::gosched::chan::__select::select(
-                [#(#cases),*], #biased, ::gosched::chan::__select::#limit
-            ) {
-                #(#complete)*
-                #default_value
-                _ => ::core::unreachable!("a select ends with one of its cases"),
-            }
-        };
-        match __out {
+        #[allow(unused_imports)]
+        use ::gosched::chan::__select::{OptionalReceiver as _, OptionalSender as _};
+        #(#prepare)*
+        match ::gosched::chan::__select::select(
+            [#(#entries),*], #biased, ::gosched::chan::__select::#limit
+        ) {
             #(#arms)*
-            #default_arm
+            #default
+            _ => ::core::unreachable!("a select ends with one of its cases"),
         }
     }};
-    channels
-        .into_iter()
+    cases
+        .iter()
+        .zip(&names)
         .rev()
-        .fold(inner, |inside, (name, channel)| {
-            quote_spanned! {hygiene=> match #channel { #name => #inside } }
+        .fold(inner, |inside, (case, names)| {
+            let (channel, name) = (case.channel(), &names.channel);
+            quote_spanned! {hygiene=> match &#channel { #name => #inside } }
         })
 }

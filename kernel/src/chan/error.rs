@@ -161,25 +161,27 @@ texts!(TryReadyError: _ => "all operations in select would block");
 texts!(ReadyTimeoutError: _ => "timed out waiting on select");
 texts!(CloseError: _ => "close of closed channel");
 
-// A value need not be Debug for its error to be unwrapped.
+// A value need not be Debug for its error to be unwrapped. As in crossbeam, the text is shown as a
+// string, with quotes.
 impl<T> fmt::Debug for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("SendError(..)")
+        fmt::Debug::fmt("SendError(..)", f)
     }
 }
 
 impl<T> fmt::Debug for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+        let text = match self {
             Self::Full(_) => "Full(..)",
             Self::Disconnected(_) => "Disconnected(..)",
-        })
+        };
+        fmt::Debug::fmt(text, f)
     }
 }
 
 impl<T> fmt::Debug for SendTimeoutError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad("SendTimeoutError(..)")
+        fmt::Debug::fmt("SendTimeoutError(..)", f)
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn select(
         if limit.is_over() {
             return None;
         }
-        let index = locked.wait(gp, limit)?;
+        let index = locked.wait(gp, look, limit)?;
         if !cases[index].op.is_watch() {
             return Some(index);
         }
@@ -222,11 +222,12 @@ impl<'c, 'a> Locked<'c, 'a> {
         })
     }
 
-    /// Queues all cases and parks, until a peer or the limit ends the wait. The case, or None.
-    fn wait(self, gp: &'static G, limit: Limit) -> Option<usize> {
+    /// Queues all cases and parks, until a peer or the limit ends the wait. The case, or None. Of
+    /// two cases of one channel the first in `look` is first in the queue too.
+    fn wait(self, gp: &'static G, look: &[u32], limit: Limit) -> Option<usize> {
         let ticket = gp.wait.begin();
-        for k in 0..self.locks.len() {
-            let case = self.case(k);
+        for &i in look {
+            let case = &self.cases[i as usize];
             case.sudog.ticket.set(Some(ticket));
             case.sudog.taken.set(false);
             // SAFETY: as in `poll`; the sudogs stay in place until `leave` has taken them out.
