@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # All suites with chaos, each seed a run that can be had again bit for bit (--replay).
 #
-#     .ci/chaos.sh [FIRST [LAST [CPUS]]]      seeds FIRST to LAST, 1 to 3 if not given; 4 CPUs
+#     .ci/chaos.sh [FIRST [LAST [CPUS [SUITE...]]]]      seeds 1 to 3 and 4 CPUs if not given
 #
 # 30 percent of the safe points yield, and steals and wake-ups are shuffled, all from the seed. A
 # failure names the seed and the command that brings it back.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 first=${1:-1} last=${2:-${1:-3}} cpus=${3:-4}
+suites=()
+for suite in "${@:4}"; do suites+=(--test "$suite"); done
 
 log=$(mktemp)
 trap 'rm -f -- "$log"' EXIT
@@ -15,7 +17,7 @@ trap 'rm -f -- "$log"' EXIT
 status=0
 for ((seed = first; seed <= last; seed++)); do
     start=$SECONDS
-    if REPLAY=$seed SMP=$cpus CMDLINE=chaos=30 cargo test --no-fail-fast >"$log" 2>&1; then
+    if REPLAY=$seed SMP=$cpus CMDLINE=chaos=30 cargo test --no-fail-fast "${suites[@]}" >"$log" 2>&1; then
         verdict=ok
     else
         verdict=FAILED
