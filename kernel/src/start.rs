@@ -21,7 +21,7 @@ use crate::sched::m::{ALLM, M, getm};
 use crate::sched::model::{self, Model};
 use crate::sched::newproc::{self, Attributes};
 use crate::sched::stop::procresize;
-use crate::sched::{SCHED, preempt, schedule, stop, sysmon};
+use crate::sched::{SCHED, defer, preempt, schedule, stop, sysmon};
 use crate::{eprintln, testing};
 
 /// Bytes of the stack that boot runs on.
@@ -292,6 +292,8 @@ fn main_goroutine() {
         sysmon::set_schedtrace(period_ms * 1_000_000, schedtrace::print);
     }
     __gosched_main();
+    // What the main goroutine's locals own is dropped; the end of the others is not waited for.
+    defer::run_all();
     fatal::exit(0)
 }
 

@@ -6,6 +6,7 @@
 //! their scan bit and says of running ones that they run.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -69,7 +70,8 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
             Some(frame) if frame.saved_g == gp.as_head() => interrupted(frame),
             _ => parked(gp),
         };
-        goroutine(&mut traceback, gp, Some(start), overflow_floor(cause))?;
+        let floor = overflow_floor(cause);
+        goroutine(&mut traceback, gp, Some(start), floor, name_of_frozen(gp))?;
     }
     if all {
         for gp in all_goroutines() {
@@ -77,7 +79,8 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
                 continue;
             }
             traceback.out().write_str("\n")?;
-            goroutine(&mut traceback, gp, start_of_frozen(gp), 0)?;
+            let start = start_of_frozen(gp);
+            goroutine(&mut traceback, gp, start, 0, name_of_frozen(gp))?;
         }
     }
     if let Some(frame) = frame {
@@ -267,6 +270,12 @@ fn start_of_frozen(gp: &'static G) -> Option<Start> {
     })
 }
 
+/// The name of a goroutine while all CPUs are frozen.
+fn name_of_frozen(gp: &'static G) -> Option<&'static str> {
+    // SAFETY: nobody runs who could end it.
+    unsafe { gp.name() }
+}
+
 /// All goroutines of the program (at level system: the runtime's too), by number.
 fn all_goroutines() -> Vec<&'static G> {
     let mut all = Vec::new();
@@ -295,8 +304,9 @@ fn goroutine(
     gp: &'static G,
     start: Option<Start>,
     floor: usize,
+    name: Option<&str>,
 ) -> fmt::Result {
-    header(gp).print(traceback.out(), level())?;
+    header(gp, name).print(traceback.out(), level())?;
     match start.filter(|start| start.pc != 0) {
         Some(start) => {
             let bounds = gp.head.stack.get();
@@ -319,7 +329,7 @@ fn goroutine(
     })
 }
 
-fn header(gp: &'static G) -> GoroutineHeader<'static> {
+fn header<'a>(gp: &'static G, name: Option<&'a str>) -> GoroutineHeader<'a> {
     let m: Option<&M> = gp.m.load(Ordering::Relaxed);
     GoroutineHeader {
         goid: gp.goid.load(Ordering::Relaxed),
@@ -328,7 +338,7 @@ fn header(gp: &'static G) -> GoroutineHeader<'static> {
         scan: fatal::is_dying() && gp.readgstatus() & SCAN != 0,
         wait_minutes: wait_ns(gp) / 60_000_000_000,
         locked: gp.lockedm.load(Ordering::Relaxed).is_some(),
-        name: gp.name(),
+        name,
         machine: Machine {
             gp: gp.as_head() as usize,
             m: m.map(|m| (m.id() as u64, core::ptr::from_ref(m) as usize)),
@@ -378,7 +388,9 @@ pub fn stack_text(all: bool) -> String {
     let me = getg();
     let mut traceback = Traceback::new(&mut text, Level::All, Symbolizer::new());
     // A String takes what it is given.
-    let _ = goroutine(&mut traceback, me, Some(here()), 0);
+    // SAFETY: the caller's own.
+    let name = unsafe { me.name() };
+    let _ = goroutine(&mut traceback, me, Some(here()), 0, name);
     if all {
         for gp in all_goroutines() {
             if !core::ptr::eq(gp, me) {
@@ -399,14 +411,27 @@ fn claimed(traceback: &mut Traceback<'_>, gp: &'static G) -> fmt::Result {
     // Nobody may be kept waiting by this goroutine being preempted while it holds the scan bit.
     switch::preempt_off();
     let result = if still && gp.try_claim(status) {
-        let result = goroutine(traceback, gp, Some(parked(gp)), 0);
+        // SAFETY: the scan bit keeps it from ending.
+        let name = unsafe { gp.name() };
+        let result = goroutine(traceback, gp, Some(parked(gp)), 0, name);
         gp.unclaim();
         result
     } else {
-        goroutine(traceback, gp, None, 0)
+        goroutine(traceback, gp, None, 0, name_of_running(gp).as_deref())
     };
     switch::preempt_on();
     result
+}
+
+/// The name of a goroutine that runs, unless it is just ending or parking.
+fn name_of_running(gp: &'static G) -> Option<Arc<str>> {
+    let claimed = gp.try_claim(Status::Running);
+    // SAFETY: the scan bit keeps it from ending.
+    let name = claimed.then(|| unsafe { gp.shared_name() }).flatten();
+    if claimed {
+        gp.unclaim();
+    }
+    name
 }
 
 /// Bytes of a goroutine's stack: reserved.

@@ -17,6 +17,7 @@
 //! [`SCAN`] ORed in is a lock on the transition: whoever set it may look at the stack, and
 //! [`G::casgstatus`] waits until it is gone.
 
+use alloc::sync::Arc;
 use core::cell::Cell;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
@@ -25,11 +26,13 @@ use core::sync::atomic::{
 use crate::arch;
 use crate::arch::switch::{self, GHead, Gobuf, Stack};
 use crate::base::aref::AtomicRef;
+use crate::sched::defer::Deferred;
 use crate::sched::fatal;
 use crate::sched::m::M;
 use crate::sched::park::WaitReason;
 use crate::sched::ticket::Ticket;
 use crate::sched::timers::Timer;
+use crate::sched::token::Token;
 
 /// What a goroutine is doing (Go: `_Gidle` … `_Gdead`, with Go's numbers).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -112,6 +115,13 @@ pub struct G {
     pub sleep_until_ns: AtomicU64,
     /// The wait that several may end.
     pub wait: Ticket,
+    /// What it does at its end, latest first (`defer`). Null when dead.
+    pub defers: AtomicPtr<Deferred>,
+    /// Its locals, which are the matter of `goroutine::local`. Null when dead.
+    pub locals: AtomicPtr<()>,
+
+    /// What `unpark` leaves for `park`, under a lock of its own.
+    pub token: Token,
 
     // Read by anyone as a hint.
     waitreason: AtomicU8,
@@ -163,6 +173,9 @@ impl G {
             timer: Timer::new(),
             sleep_until_ns: AtomicU64::new(0),
             wait: Ticket::new(),
+            defers: AtomicPtr::new(core::ptr::null_mut()),
+            locals: AtomicPtr::new(core::ptr::null_mut()),
+            token: Token::new(),
             waitreason: AtomicU8::new(WaitReason::Zero as u8),
             waitsince: AtomicU64::new(0),
             lockedm: AtomicRef::none(),
@@ -278,29 +291,58 @@ impl G {
     }
 
     /// Its name, if it was given one.
-    pub fn name(&self) -> Option<&'static str> {
-        let ptr = self.name_ptr.load(Ordering::Acquire);
-        if ptr.is_null() {
-            return None;
-        }
-        let len = self.name_len.load(Ordering::Acquire);
-        if self.name_ptr.load(Ordering::Relaxed) != ptr {
-            return None; // the G was given another name in between
-        }
-        // SAFETY: `set_name` stores parts of a `&'static str`: it clears the pointer before it
-        // changes the length, and the pointer stood still around the load of the length.
-        Some(unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(ptr, len)) })
+    ///
+    /// # Safety
+    /// The goroutine is alive and cannot end while the name is used: it is the caller, or claimed
+    /// by its scan bit, or the world is frozen.
+    pub unsafe fn name(&self) -> Option<&str> {
+        let name = self.raw_name()?;
+        // SAFETY: `set_name` stored an Arc's, which is dropped when the goroutine is dead.
+        Some(unsafe { &*name })
     }
 
-    /// Names the goroutine.
-    pub fn set_name(&self, name: Option<&'static str>) {
-        self.name_ptr
-            .store(core::ptr::null_mut(), Ordering::Release);
-        if let Some(name) = name {
-            self.name_len.store(name.len(), Ordering::Release);
-            self.name_ptr
-                .store(name.as_ptr().cast_mut(), Ordering::Release);
+    /// The name to keep.
+    ///
+    /// # Safety
+    /// As for [`G::name`].
+    pub unsafe fn shared_name(&self) -> Option<Arc<str>> {
+        let name = self.raw_name()?;
+        // SAFETY: `set_name` made it of an Arc, whose count stands for one more from here on.
+        unsafe {
+            Arc::increment_strong_count(name);
+            Some(Arc::from_raw(name))
         }
+    }
+
+    fn raw_name(&self) -> Option<*const str> {
+        let ptr = self.name_ptr.load(Ordering::Relaxed);
+        let len = self.name_len.load(Ordering::Relaxed);
+        (!ptr.is_null()).then(|| core::ptr::slice_from_raw_parts(ptr, len) as *const str)
+    }
+
+    /// Whoever owns the dead G: names it, or takes its name away.
+    pub fn set_name(&self, name: Option<Arc<str>>) {
+        let old = self.raw_name();
+        let name = name.map(Arc::into_raw);
+        // The length of no name is never used; one without bytes still has an address.
+        self.name_ptr
+            .store(core::ptr::null_mut(), Ordering::Relaxed);
+        if let Some(name) = name {
+            self.name_len
+                .store((name as *const [u8]).len(), Ordering::Relaxed);
+            self.name_ptr
+                .store(name.cast::<u8>().cast_mut(), Ordering::Relaxed);
+        }
+        if let Some(old) = old {
+            // SAFETY: it was stored here, with this count. A frozen world finds it gone already, or
+            // still whole.
+            drop(unsafe { Arc::from_raw(old) });
+        }
+    }
+
+    /// Whether it has a name.
+    pub fn has_name(&self) -> bool {
+        !self.name_ptr.load(Ordering::Relaxed).is_null()
     }
 
     /// Asks for preemption at the next safe point. A hint: it may be lost when the G is just being

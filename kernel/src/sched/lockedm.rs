@@ -65,6 +65,32 @@ pub fn unlock(gp: &'static G) {
     preempt_on();
 }
 
+/// On g0, with two goroutines that are this M's, neither running: what bound `from`, which ran here
+/// last, to this M binds `to` from now on.
+pub fn hand_binding(from: &'static G, to: &'static G) {
+    let pinned = from.pinned.load(Ordering::Relaxed);
+    if pinned >= 0 {
+        from.pinned.store(-1, Ordering::Relaxed);
+        to.pinned.store(pinned, Ordering::Relaxed);
+    }
+    let Some(m) = from.lockedm.load(Ordering::Relaxed) else {
+        return;
+    };
+    from.lockedm.store(None, Ordering::Relaxed);
+    to.lockedm.store(Some(m), Ordering::Relaxed);
+    to.locked_count.store(
+        from.locked_count.swap(0, Ordering::Relaxed),
+        Ordering::Relaxed,
+    );
+    // As in `unlock`, the M may be another one's by now.
+    if m.lockedg
+        .load(Ordering::Relaxed)
+        .is_some_and(|g| ptr::eq(g, from))
+    {
+        m.lockedg.store(Some(to), Ordering::Relaxed);
+    }
+}
+
 /// Binds the running goroutine to a CPU and moves there. Returns what it was bound to before.
 ///
 /// # Panics

@@ -38,6 +38,8 @@
 //! One lock, [`SCHED`]`.lock`, guards what is global: run queue, idle Ms and Ps, free Gs, the
 //! world's stop. Under it neither a channel's nor a timer's lock is taken (`base::lock::Rank`).
 
+pub mod coro;
+pub mod defer;
 pub mod fatal;
 pub mod find;
 pub mod g;
@@ -60,6 +62,7 @@ pub mod sudog;
 pub mod sysmon;
 pub mod ticket;
 pub mod timers;
+pub mod token;
 pub mod wait;
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};

@@ -16,7 +16,9 @@
 //! Gs are never freed: a dead one waits on a list with its stack, so a stale `&'static G` always
 //! names a G.
 
+use alloc::alloc::Layout;
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 use crate::arch;
@@ -25,17 +27,17 @@ use crate::mem::stack;
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::getm;
 use crate::sched::p::{GFREE_MAX, GOID_BATCH, P};
-use crate::sched::{SCHED, fatal, idle, lockedm, model, park, schedule};
+use crate::sched::{SCHED, defer, fatal, idle, lockedm, model, park, schedule};
 
 /// Closures up to this size are written to the new stack; larger ones are boxed.
 const CLOSURE_MAX: usize = 1024;
 const CLOSURE_ALIGN_MAX: usize = 64;
 
 /// What a new goroutine is given besides its closure.
-#[derive(Default, Clone, Copy)]
+#[derive(Default)]
 pub struct Attributes {
     /// Shown in dumps.
-    pub name: Option<&'static str>,
+    pub name: Option<Arc<str>>,
     /// Bytes of stack, if not the default.
     pub stack_size: Option<usize>,
     /// Of the runtime's own.
@@ -46,6 +48,15 @@ pub struct Attributes {
     pub gopc: usize,
 }
 
+/// A new goroutine. By the time somebody reads this, the G may have another number.
+#[derive(Clone, Copy)]
+pub struct Created {
+    /// Where it lives.
+    pub gp: &'static G,
+    /// Its number.
+    pub goid: u64,
+}
+
 /// There is no memory for a goroutine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory;
@@ -53,29 +64,88 @@ pub struct OutOfMemory;
 /// Starts a goroutine (Go: `newproc`). It runs next on this P.
 ///
 /// # Errors
-/// No memory for its stack; `f` is dropped without having run.
-pub fn newproc<F>(f: F, attributes: Attributes) -> Result<u64, OutOfMemory>
+/// No memory for it; `f` is dropped without having run.
+pub fn newproc<F>(f: F, attributes: Attributes) -> Result<Created, OutOfMemory>
 where
     F: FnOnce() + Send + 'static,
 {
+    // SAFETY: it borrows nothing that ends.
+    unsafe { newproc_unchecked(f, attributes) }
+}
+
+/// [`newproc`] with a closure that borrows.
+///
+/// # Errors
+/// As for [`newproc`].
+///
+/// # Safety
+/// What `f` borrows outlives the goroutine.
+pub unsafe fn newproc_unchecked<F>(f: F, attributes: Attributes) -> Result<Created, OutOfMemory>
+where
+    F: FnOnce() + Send,
+{
+    let publish = |created: Created| {
+        created.gp.casgstatus(Status::Dead, Status::Runnable);
+        let p = current_p();
+        model::runqput(p, created.gp, true);
+        if SCHED.started.load(Ordering::Relaxed) {
+            idle::wakep();
+        }
+    };
+    // SAFETY: the caller's promise.
+    unsafe { create(f, attributes, publish) }
+}
+
+/// Makes a goroutine, and has `publish` take it out of status dead, with preemption off.
+///
+/// # Errors
+/// As for [`newproc`].
+///
+/// # Safety
+/// As for [`newproc_unchecked`].
+pub(super) unsafe fn create<F>(
+    f: F,
+    attributes: Attributes,
+    publish: impl FnOnce(Created),
+) -> Result<Created, OutOfMemory>
+where
+    F: FnOnce() + Send,
+{
     if size_of::<F>() <= CLOSURE_MAX && align_of::<F>() <= CLOSURE_ALIGN_MAX {
-        spawn(f, attributes)
+        write(f, attributes, publish)
     } else {
-        let f: Box<dyn FnOnce() + Send> = Box::new(f);
-        spawn(f, attributes)
+        let f: Box<dyn FnOnce() + Send + '_> = try_box(f).ok_or(OutOfMemory)?;
+        write(f, attributes, publish)
     }
 }
 
-fn spawn<F>(f: F, attributes: Attributes) -> Result<u64, OutOfMemory>
+/// A box that says so when there is no memory.
+fn try_box<F>(f: F) -> Option<Box<F>> {
+    let layout = Layout::new::<F>();
+    debug_assert!(layout.size() > 0, "only large closures are boxed");
+    // SAFETY: the size is not 0.
+    let place = unsafe { alloc::alloc::alloc(layout) }.cast::<F>();
+    if place.is_null() {
+        return None;
+    }
+    // SAFETY: fresh memory with the layout of F, from the allocator that boxes use.
+    unsafe {
+        place.write(f);
+        Some(Box::from_raw(place))
+    }
+}
+
+fn write<F>(
+    f: F,
+    attributes: Attributes,
+    publish: impl FnOnce(Created),
+) -> Result<Created, OutOfMemory>
 where
-    F: FnOnce() + Send + 'static,
+    F: FnOnce() + Send,
 {
     let size = attributes.stack_size.unwrap_or(stack::DEFAULT_SIZE);
     preempt_off();
-    let p = getm()
-        .p
-        .load(Ordering::Relaxed)
-        .expect("a goroutine is started by an M with a P");
+    let p = current_p();
     let Some(gp) = gfget(p, size).or_else(|| malg(size)) else {
         preempt_on();
         return Err(OutOfMemory);
@@ -101,17 +171,22 @@ where
         SCHED.ngsys.fetch_add(1, Ordering::Relaxed);
     }
     p.stats.created.add(1);
-    gp.casgstatus(Status::Dead, Status::Runnable);
-    model::runqput(p, gp, true);
-    if SCHED.started.load(Ordering::Relaxed) {
-        idle::wakep();
-    }
+    let created = Created { gp, goid };
+    publish(created);
     preempt_on();
-    Ok(goid)
+    Ok(created)
+}
+
+/// The P of the goroutine that creates one. Preemption is off.
+fn current_p() -> &'static P {
+    getm()
+        .p
+        .load(Ordering::Relaxed)
+        .expect("a goroutine is started by an M with a P")
 }
 
 /// Puts the closure on the new stack, and below it what the first switch there finds.
-fn write_first_frame<F: FnOnce() + Send + 'static>(gp: &'static G, f: F) {
+fn write_first_frame<F: FnOnce() + Send>(gp: &'static G, f: F) {
     let hi = gp.head.stack.get().hi;
     let closure = (hi - size_of::<F>()) & !(align_of::<F>().max(16) - 1);
     let sp = closure - 8;
@@ -129,7 +204,7 @@ fn write_first_frame<F: FnOnce() + Send + 'static>(gp: &'static G, f: F) {
 }
 
 /// First function of a goroutine; returns into `goexit`.
-extern "C" fn entry<F: FnOnce() + Send + 'static>(closure: *mut F) {
+extern "C" fn entry<F: FnOnce() + Send>(closure: *mut F) {
     // SAFETY: `write_first_frame` put it there, for this one call.
     let f = unsafe { closure.read() };
     f();
@@ -254,8 +329,9 @@ fn gfput(p: &'static P, gp: &'static G) {
 }
 
 /// Ends the running goroutine (Go: `goexit1`). Its stack's frames are not unwound: there is no
-/// unwinding in this kernel, so what they own is not dropped.
+/// unwinding in this kernel, so what they own is not dropped. What was deferred is run.
 pub fn goexit() -> ! {
+    defer::run_all();
     // SAFETY: goexit0 puts the G on a free list.
     unsafe { switch::mcall(goexit0) };
     unreachable!("a dead goroutine is never continued")
@@ -273,8 +349,9 @@ unsafe extern "C" fn goexit0(head: *mut GHead) -> ! {
     schedule::schedule()
 }
 
-/// On g0: takes all from a goroutine that it must not take into its next life (Go: `gdestroy`).
-fn gdestroy(gp: &'static G) {
+/// On g0: takes all from a goroutine that it must not take into its next life (Go: `gdestroy`), and
+/// keeps it for that. Nobody may look at it afterwards.
+pub(super) fn gdestroy(gp: &'static G) {
     let p = getm()
         .p
         .load(Ordering::Relaxed)
@@ -283,7 +360,7 @@ fn gdestroy(gp: &'static G) {
     gp.casgstatus(Status::Running, Status::Dead);
     lockedm::unlock(gp);
     gp.pinned.store(-1, Ordering::Relaxed);
-    if gp.name().is_some() {
+    if gp.has_name() {
         gp.set_name(None);
     }
     if gp.system.swap(false, Ordering::Relaxed) {

@@ -173,6 +173,11 @@ unsafe extern "C" fn gosched_m(head: *mut GHead) -> ! {
 pub fn gosched_impl(gp: &'static G, preempted: bool) -> ! {
     gp.casgstatus(Status::Running, Status::Runnable);
     dropg(gp);
+    requeue(gp, preempted)
+}
+
+/// On g0: puts a runnable goroutine that no M runs behind all others, and schedules.
+pub(super) fn requeue(gp: &'static G, preempted: bool) -> ! {
     let m = getm();
     match m.p.load(Ordering::Relaxed) {
         // It was not its fault: when the world goes on, so does it.

@@ -30,7 +30,7 @@ pub fn schedule() -> ! {
 
 /// What must hold before every switch. A goroutine that parks with a lock held, or with preemption
 /// off, would take the right to the CPU to sleep with it.
-fn assert_may_switch(m: &M) {
+pub(super) fn assert_may_switch(m: &M) {
     if m.head.locks.load(Ordering::Relaxed) != 0 {
         crate::println!(
             "runtime: m{} locks={} held ranks={:#b}",

@@ -183,7 +183,7 @@ impl Shell {
             }
         };
         let attributes = Attributes {
-            name: Some(program.name),
+            name: Some(program.name.into()),
             ..Attributes::default()
         };
         match newproc::newproc(body, attributes) {

@@ -5,6 +5,7 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use core::sync::atomic::Ordering;
@@ -16,7 +17,7 @@ use crate::observe::symbols::{Frame, Symbolizer};
 use crate::observe::visible::{self, Kind};
 use crate::print;
 use crate::sched::SCHED;
-use crate::sched::g::{G, Status, getg};
+use crate::sched::g::{G, Status};
 
 /// One goroutine as its line shows it.
 struct Row {
@@ -26,7 +27,7 @@ struct Row {
     why: &'static str,
     waiting: Duration,
     cpu: Option<usize>,
-    name: Option<&'static str>,
+    name: Option<Arc<str>>,
     gopc: usize,
 }
 
@@ -56,7 +57,8 @@ fn row(gp: &'static G) -> Option<Row> {
     let status = gp.status();
     // Whoever holds a scan bit must not be kept from releasing it.
     switch::preempt_off();
-    let claimed = matches!(status, Status::Runnable | Status::Waiting) && gp.try_claim(status);
+    let claimed = matches!(status, Status::Runnable | Status::Waiting | Status::Running)
+        && gp.try_claim(status);
     let row = (claimed || status == Status::Running).then(|| Row {
         goid: gp.goid.load(Ordering::Relaxed),
         parent: gp.parent_goid.load(Ordering::Relaxed),
@@ -68,9 +70,9 @@ fn row(gp: &'static G) -> Option<Row> {
         },
         waiting: Duration::from_nanos(dump::wait_ns(gp)),
         cpu: gp.m.load(Ordering::Relaxed).map(|m| m.id()),
-        // Read only of one that cannot end meanwhile (`G::name`).
-        name: (claimed || core::ptr::eq(gp, getg()))
-            .then(|| gp.name())
+        name: claimed
+            // SAFETY: the scan bit keeps it from ending.
+            .then(|| unsafe { gp.shared_name() })
             .flatten(),
         gopc: gp.gopc.load(Ordering::Relaxed),
     });
@@ -94,7 +96,7 @@ fn add_line(text: &mut String, row: &Row, symbols: &mut Symbolizer) {
         row.goid,
         status(row.status),
         row.why,
-        row.name.unwrap_or("-"),
+        row.name.as_deref().unwrap_or("-"),
         creator(row, symbols),
     );
 }

@@ -59,12 +59,12 @@ pub(super) fn run_test_goroutine(
         done.done();
     };
     let attributes = Attributes {
-        name: Some(name),
+        name: Some(name.into()),
         panic_hook: Some(note_panic),
         ..Attributes::default()
     };
     let goid = match newproc::newproc(test, attributes) {
-        Ok(goid) => goid,
+        Ok(created) => created.goid,
         Err(_) => return Outcome::Panicked("no memory for the test's goroutine".to_string()),
     };
     let deadline_ns = arch::nanotime().saturating_add(timeout_ns);
