@@ -4,8 +4,9 @@
 //! in is `README.md`; the design of the scheduler stands in [`sched`].
 //!
 //! Modules, lowest first; each imports only from its own folder and those before it (`tidy.rs`
-//! holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`, `go`, then `sync`, `chan`,
-//! `time`, `context`, then `observe`, `runtime`, `shell`, `testing`. `start` puts them together.
+//! holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`, `goroutine`, then `sync`,
+//! `chan`, `time`, `context`, then `observe`, `runtime`, `shell`, `testing`. `start` puts them
+//! together.
 
 #![no_std]
 
@@ -18,7 +19,7 @@ pub mod arch;
 pub mod base;
 pub mod chan;
 pub mod context;
-mod go;
+mod goroutine;
 pub mod mem;
 pub mod observe;
 mod primitive;
@@ -35,7 +36,10 @@ pub mod time;
 
 #[doc(hidden)]
 pub use base::console::print as __print;
-pub use go::go;
+pub use goroutine::{
+    AccessError, Builder, Exited, Goroutine, JoinHandle, Local, Local as LocalKey, Result, Scope,
+    ScopedJoinHandle, SpawnError, current, go, park, park_timeout, scope, spawn, yield_now,
+};
 pub use gosched_macros::{bench, main, select, select_biased, test};
 pub use testing::Bencher;
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// The modules of `kernel/src`, lowest first. A module imports only from its own level and those
 /// above it in this list.
 ///
-/// `go` is the one statement that needs nothing but the scheduler, and `sync` uses it. `runtime` is
+/// `goroutine` needs nothing but the scheduler, and `sync` uses its `go`. `runtime` is
 /// what programs ask about the whole, so it may show what `observe` sees. `start` puts everything
 /// together, and nothing imports it; `lib`, the crate's root, only names what is there.
 const LEVELS: &[&[&str]] = &[
@@ -22,7 +22,7 @@ const LEVELS: &[&[&str]] = &[
     &["base"],
     &["mem"],
     &["sched"],
-    &["go"],
+    &["goroutine"],
     &["sync", "chan", "time", "context", "coro"],
     &["observe"],
     &["runtime"],
@@ -45,6 +45,9 @@ const ROOT_NAMES: &[(&str, &str)] = &[
     ("test", "primitive"),
     ("bench", "primitive"),
     ("model", "primitive"),
+    ("Local", "goroutine"),
+    ("go", "goroutine"),
+    ("goroutine_local", "goroutine"),
     ("Bencher", "testing"),
     ("test_main", "testing"),
     ("bench_main", "testing"),

@@ -2,6 +2,8 @@
 //! condition, and saying that a test does not apply.
 #![allow(dead_code, reason = "no suite uses all of it")]
 
+pub(crate) mod watch;
+
 use core::sync::atomic::Ordering;
 
 use gosched::arch;

@@ -1,29 +1,23 @@
 //! The `go` statement.
 
-use core::arch::asm;
-
 use crate::mem::stack;
 use crate::sched::fatal;
 use crate::sched::newproc::{self, Attributes};
-
-/// The return address of the function that this is inlined into: where the `go` statement stands.
-macro_rules! caller_pc {
-    () => {{
-        let pc: usize;
-        // SAFETY: all code is built with frame pointers, so [rbp + 8] is the return address.
-        unsafe {
-            asm!("mov {}, [rbp + 8]", out(reg) pc, options(nostack, readonly, preserves_flags));
-        }
-        pc
-    }};
-}
 
 /// Starts a goroutine: Go's `go` statement. It runs next on this P, unless an idle CPU takes it.
 ///
 /// Costs a few dozen instructions once the P has dead goroutines to reuse: nothing is allocated, a
 /// closure of up to 1 KiB is written to the new stack.
 ///
-/// Out of memory is fatal, as in Go.
+/// Out of memory is fatal, as in Go; [`Builder`](crate::Builder) has an error for it.
+///
+/// ```
+/// use gosched::{chan, go};
+///
+/// let (tx, rx) = chan::bounded(1);
+/// go(move || tx.send(42).expect("the receiver stays"));
+/// assert_eq!(rx.recv(), Ok(42));
+/// ```
 #[inline(never)]
 pub fn go<F: FnOnce() + Send + 'static>(f: F) {
     let attributes = Attributes {
