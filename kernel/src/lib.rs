@@ -5,8 +5,8 @@
 //!
 //! Modules, lowest first; each imports only from its own folder and those before it (`tidy.rs`
 //! holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`, `goroutine`, then `sync`,
-//! `chan`, `time`, `context`, then `observe`, `runtime`, `shell`, `testing`. `start` puts them
-//! together.
+//! `chan`, `time`, `context`, `coro`, then `observe`, `runtime`, `shell`, `testing`. `start` puts
+//! them together.
 
 #![no_std]
 
@@ -19,6 +19,7 @@ pub mod arch;
 pub mod base;
 pub mod chan;
 pub mod context;
+pub mod coro;
 mod goroutine;
 pub mod mem;
 pub mod observe;
