@@ -1,8 +1,8 @@
 //! `Instant`: a point on the kernel's one clock.
 //!
 //! An instant is the number of nanoseconds since boot, as `runtime::nanotime` counts them: it never
-//! goes back, and all CPUs agree on it. It lies below everything that waits, so that locks, channels
-//! and timers share the type; programs know it as `time::Instant`. The largest instant is
+//! goes back, and all CPUs agree on it. It lies below everything that waits, so that locks,
+//! channels and timers share the type; programs know it as `time::Instant`. The largest instant is
 //! [`u64::MAX`]` - 1` (584 years after boot): `u64::MAX` is the scheduler's "never".
 //!
 //! Where `std` leaves open what an operator does beyond the ends of time, this one stays at the
@@ -175,7 +175,7 @@ mod tests {
     fn time_has_two_ends_and_neither_wraps() {
         assert_eq!((at(5) + Duration::MAX).as_nanos(), END_NS);
         assert_eq!((at(END_NS) + Duration::from_nanos(1)).as_nanos(), END_NS);
-        assert_eq!(at(NEVER).as_nanos(), END_NS);
+        assert_eq!(at(u64::MAX).as_nanos(), END_NS);
         assert_eq!((at(5) - Duration::from_nanos(6)).as_nanos(), 0);
         assert_eq!(at(END_NS).checked_add(Duration::from_nanos(1)), None);
         assert_eq!(

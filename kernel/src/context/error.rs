@@ -11,9 +11,11 @@ pub type Cause = Arc<dyn Error + Send + Sync>;
 /// Why a context ended.
 ///
 /// ```
+/// extern crate alloc;
+/// use alloc::string::ToString;
 /// use gosched::context::ContextError;
-/// assert_eq!(format!("{}", ContextError::Canceled), "context canceled");
-/// assert_eq!(format!("{}", ContextError::DeadlineExceeded), "context deadline exceeded");
+/// assert_eq!(ContextError::Canceled.to_string(), "context canceled");
+/// assert_eq!(ContextError::DeadlineExceeded.to_string(), "context deadline exceeded");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum ContextError {
