@@ -25,8 +25,11 @@ mod receiver;
 mod select;
 mod select_chan;
 mod sender;
+mod signal;
+mod timechan;
 
 use alloc::sync::Arc;
+use core::time::Duration;
 
 pub use dynamic::{Select, SelectedOperation};
 pub use error::{
@@ -39,6 +42,10 @@ use receiver::Flavor;
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 use select::SelectChan;
 pub use sender::Sender;
+pub(crate) use signal::{Signal, signal};
+pub(crate) use timechan::TimeChan;
+
+use crate::time::Instant;
 
 /// A channel that holds at most `cap` values; 0: each send waits for its receive (Go:
 /// `make(chan T, cap)`). Room for `cap` values is allocated at once.
@@ -94,10 +101,72 @@ fn channel<T>(cap: Option<usize>) -> (Sender<T>, Receiver<T>) {
 ///     default(Duration::from_millis(1)) => {}
 /// }
 /// ```
-pub fn never<T>() -> Receiver<T> {
+pub const fn never<T>() -> Receiver<T> {
     Receiver {
         flavor: Flavor::Never,
     }
+}
+
+/// A receiver that gets one value, after at least `d`: the instant at which it was due (Go:
+/// `time.After`; `crossbeam_channel::after`). It never is disconnected. Costs one allocation, and,
+/// while somebody waits, what a sleep costs.
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::{chan, select};
+///
+/// let (_s, r) = chan::bounded::<i32>(0);
+/// let timeout = chan::after(Duration::from_millis(1));
+/// select! {
+///     recv(r) -> _ => unreachable!(),
+///     recv(timeout) -> due => assert!(due.is_ok()),
+/// }
+/// ```
+pub fn after(d: Duration) -> Receiver<Instant> {
+    at(Instant::now() + d)
+}
+
+/// A receiver that gets one value, at that instant or later: the instant itself
+/// (`crossbeam_channel::at`). As [`after`] otherwise.
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::{chan, time::Instant};
+///
+/// let due = Instant::now() + Duration::from_millis(1);
+/// assert_eq!(chan::at(due).recv(), Ok(due));
+/// assert!(Instant::now() >= due);
+/// ```
+pub fn at(due: Instant) -> Receiver<Instant> {
+    Receiver::of_clock(TimeChan::new(due.as_nanos(), 0, Instant::from_nanos), true)
+}
+
+/// A receiver that gets a value each `period`: the instant at which it was due (Go: `time.Tick`;
+/// `crossbeam_channel::tick`). It never is disconnected. It holds one value at most: a receiver
+/// that comes late gets the one that it missed first, and the next one on time.
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::{chan, time::Instant};
+///
+/// let start = Instant::now();
+/// let ticks = chan::tick(Duration::from_millis(1));
+/// for n in 1..=3 {
+///     assert!(ticks.recv().unwrap() >= start + n * Duration::from_millis(1));
+/// }
+/// ```
+pub fn tick(period: Duration) -> Receiver<Instant> {
+    let period = period.max(Duration::from_nanos(1));
+    let (first, period_ns) = first_tick(period);
+    Receiver::of_clock(TimeChan::new(first, period_ns, Instant::from_nanos), true)
+}
+
+/// The time of the first tick from now on, and the period, in ns. What lies beyond the end of time
+/// is at its end.
+pub(crate) fn first_tick(period: Duration) -> (u64, u64) {
+    let first = Instant::now() + period;
+    let period_ns = u64::try_from(period.as_nanos()).unwrap_or(u64::MAX);
+    (first.as_nanos(), period_ns)
 }
 
 impl<T> Sender<T> {
@@ -115,6 +184,7 @@ impl<T> Receiver<T> {
     fn select_chan(&self) -> Option<&dyn SelectChan> {
         match &self.flavor {
             Flavor::Chan(chan) => Some(&**chan),
+            Flavor::Clock(chan, _) => Some(&**chan),
             Flavor::Never => None,
         }
     }

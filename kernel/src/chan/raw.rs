@@ -199,7 +199,7 @@ fn value_of<T>(sender: &Sudog) -> T {
 }
 
 /// Takes all that wait, to be readied when the lock is gone: they would run into it.
-fn drain(queue: &mut WaitQueue) -> GQueue {
+pub(super) fn drain(queue: &mut WaitQueue) -> GQueue {
     let mut ready = GQueue::new();
     while let Some(sudog) = queue.dequeue() {
         ready.push_back(sudog.g);
@@ -207,7 +207,8 @@ fn drain(queue: &mut WaitQueue) -> GQueue {
     ready
 }
 
-fn ready_all(mut ready: GQueue) {
+/// No lock held: readies them.
+pub(super) fn ready_all(mut ready: GQueue) {
     while let Some(gp) = ready.pop_front() {
         park::goready(gp);
     }

@@ -9,6 +9,7 @@ use core::time::Duration;
 use crate::base::instant::Instant;
 use crate::chan::error::{RecvError, RecvTimeoutError, TryRecvError};
 use crate::chan::raw::Chan;
+use crate::chan::timechan::TimeChan;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::wait::{self, Limit};
 
@@ -31,6 +32,8 @@ pub struct Receiver<T> {
 pub(super) enum Flavor<T> {
     /// From senders.
     Chan(Arc<Chan<T>>),
+    /// From the clock; and whether a value that is due shows in `len`.
+    Clock(Arc<TimeChan<T>>, bool),
     /// From nowhere.
     Never,
 }
@@ -113,6 +116,7 @@ impl<T> Receiver<T> {
     fn receive(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.recv(limit),
+            Flavor::Clock(chan, _) => chan.recv(limit),
             Flavor::Never => {
                 receive_nothing(limit);
                 Err(RecvTimeoutError::Timeout)
@@ -151,7 +155,8 @@ impl<T> Receiver<T> {
     pub fn len(&self) -> usize {
         match &self.flavor {
             Flavor::Chan(chan) => chan.len(),
-            Flavor::Never => 0,
+            Flavor::Clock(chan, true) => usize::from(chan.is_ready()),
+            Flavor::Clock(_, false) | Flavor::Never => 0,
         }
     }
 
@@ -164,7 +169,8 @@ impl<T> Receiver<T> {
     pub fn is_full(&self) -> bool {
         match &self.flavor {
             Flavor::Chan(chan) => chan.is_full(),
-            Flavor::Never => true,
+            Flavor::Clock(chan, true) => chan.is_ready(),
+            Flavor::Clock(_, false) | Flavor::Never => true,
         }
     }
 
@@ -172,6 +178,7 @@ impl<T> Receiver<T> {
     pub fn capacity(&self) -> Option<usize> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.capacity(),
+            Flavor::Clock(_, shows_len) => Some(usize::from(*shows_len)),
             Flavor::Never => Some(0),
         }
     }
@@ -180,7 +187,7 @@ impl<T> Receiver<T> {
     pub fn is_closed(&self) -> bool {
         match &self.flavor {
             Flavor::Chan(chan) => chan.is_closed(),
-            Flavor::Never => false,
+            Flavor::Clock(..) | Flavor::Never => false,
         }
     }
 
@@ -188,6 +195,7 @@ impl<T> Receiver<T> {
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.flavor, &other.flavor) {
             (Flavor::Chan(a), Flavor::Chan(b)) => Arc::ptr_eq(a, b),
+            (Flavor::Clock(a, _), Flavor::Clock(b, _)) => Arc::ptr_eq(a, b),
             (Flavor::Never, Flavor::Never) => true,
             _ => false,
         }
@@ -210,6 +218,7 @@ impl<T> Clone for Receiver<T> {
                 chan.receiver_added();
                 Flavor::Chan(chan.clone())
             }
+            Flavor::Clock(chan, shows_len) => Flavor::Clock(chan.clone(), *shows_len),
             Flavor::Never => Flavor::Never,
         };
         Self { flavor }

@@ -5,16 +5,19 @@
 //! channel; the flag) and then looks at what the other did, both sequentially consistent: so one of
 //! them sees the other, and whoever sees both the channel and the flag closes, which may be done
 //! any number of times.
+//!
+//! A channel that was not closed stays open when its context goes, for whoever still has a clone of
+//! the receiver: as in Go, being forgotten is not being cancelled.
 
 use alloc::boxed::Box;
 use core::convert::Infallible;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use crate::chan::{self, Receiver, Sender};
+use crate::chan::{self, Receiver, Signal};
 
 struct Channel {
-    sender: Sender<Infallible>,
+    signal: Signal,
     receiver: Receiver<Infallible>,
 }
 
@@ -41,7 +44,7 @@ impl Done {
             None => self.make(),
         };
         if self.closed.load(Ordering::SeqCst) {
-            close(channel);
+            channel.signal.close();
         }
         &channel.receiver
     }
@@ -50,7 +53,7 @@ impl Done {
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
         if let Some(channel) = self.channel() {
-            close(channel);
+            channel.signal.close();
         }
     }
 
@@ -61,8 +64,8 @@ impl Done {
 
     #[cold]
     fn make(&self) -> &Channel {
-        let (sender, receiver) = chan::bounded(0);
-        let made = Box::into_raw(Box::new(Channel { sender, receiver }));
+        let (signal, receiver) = chan::signal();
+        let made = Box::into_raw(Box::new(Channel { signal, receiver }));
         let stored = self.channel.compare_exchange(
             ptr::null_mut(),
             made,
@@ -81,11 +84,6 @@ impl Done {
             }
         }
     }
-}
-
-fn close(channel: &Channel) {
-    // An error says that it is closed already.
-    let _ = channel.sender.close();
 }
 
 impl Drop for Done {

@@ -29,8 +29,7 @@ use core::iter;
 pub use error::{Cause, ContextError};
 pub use func::{CancelCauseFn, CancelFn, StopFn};
 
-use crate::chan::Receiver;
-use crate::context::done::Done;
+use crate::chan::{self, Receiver};
 use crate::context::tree::{Call, Node};
 use crate::context::value::Pair;
 use crate::time::{Duration, Instant, Timer};
@@ -85,7 +84,7 @@ struct Link {
 }
 
 /// What `done` gives for contexts that never end.
-static NEVER_DONE: Done = Done::new();
+static NEVER_DONE: Receiver<Infallible> = chan::never();
 
 impl Context {
     /// The context that all others stem from: without end, deadline and values
@@ -288,8 +287,7 @@ impl Context {
     /// assert_eq!(ctx.done().try_recv(), Err(TryRecvError::Disconnected));
     /// ```
     pub fn done(&self) -> &Receiver<Infallible> {
-        self.node()
-            .map_or_else(|| NEVER_DONE.receiver(), |node| node.done())
+        self.node().map_or(&NEVER_DONE, |node| node.done())
     }
 
     /// Why the context ended; nothing while it has not (Go: `Context.Err`). Once this is an error,

@@ -12,14 +12,9 @@
 //!   whatever the heap says.
 //! - *due*, on g0: if armed with this very number, idle, and a goroutine is started for the call.
 //!
-//! # Memory
-//!
-//! The heap points at the entry, and a callback in flight at all of it, so each arming owns a
-//! strong count of the `Arc`: given up by whoever takes the entry out of the heap, or by the
-//! callback. A timer that nobody holds any more fires all the same, as in Go.
-//!
-//! The function is the user's, and so is what drops with it; both may park. So neither a call nor
-//! the last count ends on g0.
+//! A timer that nobody holds any more fires all the same, as in Go: the arming owns it. The
+//! function is the user's, and so is what drops with it; both may park. So neither a call nor the
+//! last owner ends on g0.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -27,9 +22,8 @@ use core::mem;
 
 use crate::base::lock::{Lock, Rank};
 use crate::go;
-use crate::sched::timers::Timer as Entry;
-use crate::sched::wait;
 use crate::sync::Mutex;
+use crate::time::alarm::{Alarm, Alarmed};
 
 /// A function that a timer calls, any number of times.
 type Callback = Box<dyn FnMut() + Send>;
@@ -42,8 +36,9 @@ struct State {
 
 /// A timer with the function that it calls.
 pub(super) struct AfterFunc {
-    entry: Entry,
     state: Lock<State>,
+    /// Used under the lock.
+    alarm: Alarm<AfterFunc>,
     /// Held while it runs: one call after the other.
     callback: Mutex<Callback>,
 }
@@ -51,24 +46,23 @@ pub(super) struct AfterFunc {
 impl AfterFunc {
     /// A timer that is not armed.
     pub(super) fn new(callback: Callback) -> Arc<Self> {
+        let state = State {
+            armed: false,
+            seq: 0,
+        };
         Arc::new(Self {
-            entry: Entry::new(),
-            state: Lock::new(
-                Rank::Chan,
-                State {
-                    armed: false,
-                    seq: 0,
-                },
-            ),
+            state: Lock::new(Rank::Chan, state),
+            alarm: Alarm::new(),
             callback: Mutex::new(callback),
         })
     }
 
     /// Prevents the call that is due next. False if there is none.
-    pub(super) fn stop(self: &Arc<Self>) -> bool {
+    pub(super) fn stop(&self) -> bool {
         let mut state = self.state.lock();
+        // SAFETY: under the lock.
+        let owned = unsafe { self.alarm.stop() };
         let was_armed = mem::take(&mut state.armed);
-        let owned = self.disarm();
         drop(state);
         drop(owned);
         was_armed
@@ -77,25 +71,15 @@ impl AfterFunc {
     /// Replaces the call that is due next, if any, by one at `when_ns`. Whether there was one.
     pub(super) fn reset(self: &Arc<Self>, when_ns: u64) -> bool {
         let mut state = self.state.lock();
-        let owned = self.disarm();
+        // SAFETY: under the lock.
+        let owned = unsafe { self.alarm.stop() };
         let was_armed = mem::replace(&mut state.armed, true);
         state.seq = state.seq.wrapping_add(1);
-        let this = Arc::into_raw(self.clone());
-        // SAFETY: the count that `this` stands for keeps the entry in place until `disarm` takes it
-        // out of the heap, or `due` has run. It is in no heap: arming and disarming are under the
-        // lock, and a heap lets go of an entry before it calls `due`.
-        unsafe { wait::arm(&self.entry, when_ns, due, this as usize, state.seq) };
+        // SAFETY: under the lock, and just stopped.
+        unsafe { self.alarm.set(self.clone(), when_ns, state.seq) };
         drop(state);
         drop(owned);
         was_armed
-    }
-
-    /// Under the lock: takes the entry out of its heap, with the count that the arming owned.
-    fn disarm(self: &Arc<Self>) -> Option<Arc<Self>> {
-        // SAFETY: `reset` gave a count to the arming, whose callback will not run any more.
-        self.entry
-            .stop()
-            .then(|| unsafe { Arc::from_raw(Arc::as_ptr(self)) })
     }
 
     fn call(&self) {
@@ -103,22 +87,19 @@ impl AfterFunc {
     }
 }
 
-/// On g0: the timer is due, if its arming still is the one with this number.
-fn due(this: usize, seq: u32) {
-    // SAFETY: the count that `reset` gave to this arming.
-    let this = unsafe { Arc::from_raw(this as *const AfterFunc) };
-    let mut state = this.state.lock();
-    let fires = state.armed && state.seq == seq;
-    if fires {
-        state.armed = false;
-    }
-    drop(state);
-    if fires {
-        go(move || this.call());
-        return;
-    }
-    // Stopped in the last moment, and nobody else may hold it any more.
-    if let Some(last) = Arc::into_inner(this) {
-        go(move || drop(last.callback));
+impl Alarmed for AfterFunc {
+    fn due(self: Arc<Self>, seq: u32) {
+        let mut state = self.state.lock();
+        let fires = state.armed && state.seq == seq;
+        if fires {
+            state.armed = false;
+        }
+        drop(state);
+        if fires {
+            go(move || self.call());
+        } else if let Some(last) = Arc::into_inner(self) {
+            // Stopped in the last moment, and nobody else holds it any more.
+            go(move || drop(last.callback));
+        }
     }
 }

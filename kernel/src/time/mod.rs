@@ -1,6 +1,6 @@
 //! Time: `Duration`, `Instant`, sleeping, timers.
 //!
-//! - [`Instant`] is `std`'s, [`Timer`] is Go's (1.23 and later).
+//! - [`Instant`] is `std`'s, [`Timer`] and [`Ticker`] are Go's (1.23 and later).
 //! - Nothing here is ever early. How late it is depends on the timer interrupt of one CPU and the
 //!   way to a P: a timer that comes due preempts the goroutine that runs there, it does not wait
 //!   for the end of a time slice.
@@ -9,10 +9,13 @@
 //!   thread or goroutine that watches timers.
 
 mod after_func;
+pub(crate) mod alarm;
+mod ticker;
 mod timer;
 
 pub use core::time::Duration;
 
+pub use ticker::Ticker;
 pub use timer::Timer;
 
 pub use crate::base::instant::Instant;
