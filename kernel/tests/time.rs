@@ -1,13 +1,18 @@
-//! Sleeping: never early, in order, whoever is busy or idle.
+//! Sleeping: never early, in order, hardly late, whoever is busy or idle.
 #![no_std]
 #![no_main]
+#![allow(clippy::unwrap_used, reason = "all of it is tests")]
 
 extern crate alloc;
 
+mod common;
+
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use common::{Procs, Slice};
+use gosched::chan;
 use gosched::runtime;
 use gosched::sync::{Mutex, WaitGroup};
 use gosched::time::{self, Duration, Instant};
@@ -127,7 +132,6 @@ fn timers_survive_a_change_of_gomaxprocs() {
 #[gosched::test]
 #[allow(clippy::missing_spin_loop, reason = "hogs are not polite")]
 fn a_locked_sleeper_wakes_among_hogs() {
-    use core::sync::atomic::AtomicBool;
     static STOP: AtomicBool = AtomicBool::new(false);
     if gosched::sched::preempt::mode() != gosched::sched::preempt::Mode::Async {
         return;
@@ -144,6 +148,80 @@ fn a_locked_sleeper_wakes_among_hogs() {
     STOP.store(true, Ordering::Relaxed);
     runtime::unlock_os_thread();
     group.wait();
+}
+
+/// As `std::thread::sleep_until`: a steady rate, and nothing to wait for in the past.
+#[gosched::test]
+fn sleep_until_keeps_a_rate_and_never_wakes_early() {
+    let start = Instant::now();
+    time::sleep_until(start - Duration::from_secs(1));
+    time::sleep_until(start);
+    let mut next = start;
+    for _ in 0..50 {
+        next += Duration::from_micros(300);
+        time::sleep_until(next);
+        assert!(Instant::now() >= next, "early");
+    }
+}
+
+/// The middle one of so many measurements, and the longest.
+fn median_and_max(n: usize, mut measure: impl FnMut() -> Duration) -> (Duration, Duration) {
+    let mut all: Vec<Duration> = (0..n).map(|_| measure()).collect();
+    all.sort_unstable();
+    (all[n / 2], all[n - 1])
+}
+
+/// A sleep of 10 us is not one of a millisecond, as Go's is (#44343).
+#[gosched::test]
+fn a_short_sleep_is_short() {
+    let duration = Duration::from_micros(10);
+    let (median, max) = median_and_max(100, || {
+        let start = Instant::now();
+        time::sleep(duration);
+        start.elapsed() - duration
+    });
+    gosched::println!("sleep(10us) is late by {median:?} in the median, {max:?} at most");
+    assert!(median < Duration::from_millis(1), "{median:?}");
+}
+
+/// A timer that comes due preempts a goroutine that never parks and calls nothing, on the only P,
+/// at once. Would catch a sleeper that waits for the end of the hog's slice: Go's wakes up to 20 ms
+/// late. The slice is a thousand times as long as usual, so that a sleeper that has to wait for its
+/// end even once (behind the global queue's turn, each 61st slice) shows as the maximum.
+#[gosched::test]
+fn a_due_timer_preempts_a_hog() {
+    if gosched::sched::preempt::mode() != gosched::sched::preempt::Mode::Async {
+        return;
+    }
+    let _one = Procs::new(1);
+    let _slice = Slice::of_us(10_000_000);
+    let stop = Arc::new(AtomicBool::new(false));
+    let group = WaitGroup::new();
+    let stopped = stop.clone();
+    group.go(move || hog(&stopped));
+    let duration = Duration::from_millis(1);
+    let (median, max) = median_and_max(50, || {
+        let start = Instant::now();
+        time::sleep(duration);
+        start.elapsed() - duration
+    });
+    let (of_timer, max_of_timer) = median_and_max(50, || {
+        let due = chan::after(duration).recv().unwrap();
+        Instant::now() - due
+    });
+    stop.store(true, Ordering::Relaxed);
+    group.wait();
+    gosched::println!("beside a hog, sleep is late by {median:?} in the median, {max:?} at most");
+    gosched::println!("beside a hog, a timer is late by {of_timer:?}, {max_of_timer:?} at most");
+    assert!(median < Duration::from_millis(10), "{median:?}");
+    assert!(of_timer < Duration::from_millis(10), "{of_timer:?}");
+    assert!(max.max(max_of_timer) < Duration::from_secs(5), "a slice");
+}
+
+#[inline(never)]
+#[allow(clippy::missing_spin_loop, reason = "hogs are not polite")]
+fn hog(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {}
 }
 
 gosched::test_main!();

@@ -3,7 +3,8 @@
 //! 1. the world is to stop → stop with it
 //! 2. own timers, input from interrupts
 //! 3. every 61st slice: one from the global queue, or two goroutines that ready each other would
-//!    keep it waiting for ever
+//!    keep it waiting for ever; but what a timer has just readied goes before it, or the timer
+//!    would have preempted a goroutine only for another one's slice
 //! 4. goroutines that only this M may run
 //! 5. own `runnext`, own ring
 //! 6. a share of the global queue
@@ -43,10 +44,10 @@ pub fn find_runnable() -> Found {
             m.p.load(Ordering::Relaxed)
                 .expect("an M that schedules holds a P");
         sysmon::poll();
-        p.timers.run_due();
+        let timers_ran = p.timers.run_due() > 0;
         idle::run_orphaned_timers();
         poll_input();
-        let found = from_global_1_in_61(p)
+        let found = from_global_1_in_61(p, timers_ran)
             .or_else(|| from_inbox(m))
             .or_else(|| p.runq.get())
             .or_else(|| from_global(p))
@@ -70,8 +71,15 @@ fn poll_input() {
     }
 }
 
-fn from_global_1_in_61(p: &'static P) -> Option<Found> {
+fn from_global_1_in_61(p: &'static P, timers_ran: bool) -> Option<Found> {
     if !p.schedtick.get().is_multiple_of(61) || SCHED.runqsize.load(Ordering::Relaxed) == 0 {
+        return None;
+    }
+    // Once: there may always be a timer that is due.
+    let passed = p.global_passed.load(Ordering::Relaxed);
+    let passes = timers_ran && !passed && !p.runq.is_empty();
+    p.global_passed.store(passes, Ordering::Relaxed);
+    if passes {
         return None;
     }
     SCHED.lock.lock().globrunqget().map(|gp| (gp, false))

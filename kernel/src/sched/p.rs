@@ -4,7 +4,7 @@
 //! stopped with the world (gcstop); those beyond `gomaxprocs` are dead. Fields marked *owner*
 //! belong to the M that holds the P, with preemption off; the others may be read by anyone.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::arch::MAX_CPUS;
 use crate::base::aref::AtomicRef;
@@ -50,6 +50,8 @@ pub struct P {
 
     /// Owner: counts slices begun (not those inherited through runnext).
     pub schedtick: Counter,
+    /// Owner: the global queue has given up its turn to what a timer readied.
+    pub global_passed: AtomicBool,
     /// Owner: when the slice of the running goroutine ends, in CPU ticks.
     pub slice_end: AtomicU64,
 
@@ -109,6 +111,7 @@ impl P {
             runq: RunQueue::new(),
             timers: Timers::new(),
             schedtick: Counter::new(),
+            global_passed: AtomicBool::new(false),
             slice_end: AtomicU64::new(0),
             gfree: AtomicRef::none(),
             gfree_count: AtomicU32::new(0),
