@@ -1,6 +1,6 @@
 //! A chat of actors: one goroutine is the room, and one is each guest. Nobody shares anything but
 //! messages, and no mailbox holds more than two. So that the room and a guest cannot wait for each
-//! other, a guest who wants to speak listens at the same time: `select!` does whichever comes first.
+//! other, a guest who wants to speak listens at the same time: `select!` does what comes first.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! Power series as processes (M. D. McIlroy, "Squinting at Power Series"): a series is a goroutine
-//! that computes its next coefficient when somebody asks for it. Products, integrals and series that
-//! are defined by themselves, such as exp = 1 + ∫ exp, become networks of such goroutines.
+//! that computes its next coefficient when somebody asks for it. Products, integrals and series
+//! that are defined by themselves, such as exp = 1 + ∫ exp, become networks of such goroutines.
 //!
 //! Coefficients are exact fractions, and each series is compared with the known one.
 #![no_std]
@@ -156,7 +156,7 @@ fn share(of: &Series, mut readers: [Source; 2]) -> Option<()> {
     Some(())
 }
 
-// ---- Arithmetic ----------------------------------------------------------------------------------
+// ---- Arithmetic --------------------------------------------------------------------------------
 
 const ZERO: Fraction = Fraction(0, 1);
 const ONE: Fraction = Fraction(1, 1);

@@ -1,6 +1,6 @@
 //! Publish and subscribe: a broker goroutine owns the table of topics, and everything is done by
-//! sending it commands, so there is no lock. A subscriber that is too slow loses messages instead of
-//! holding up the others, and is told how many.
+//! sending it commands, so there is no lock. A subscriber that is too slow loses messages instead
+//! of holding up the others, and is told how many.
 #![no_std]
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! Every operation of a channel in every flavour: where it waits, what wakes it, what it says at the
-//! end of its time.
+//! Every operation of a channel in every flavour: where it waits, what wakes it, what it says at
+//! the end of its time.
 #![no_std]
 #![no_main]
 #![allow(clippy::unwrap_used, reason = "all of it is tests")]

@@ -95,7 +95,12 @@ fn results_are_matched_by_any_pattern() {
     select! { recv(rx) -> pair => assert_eq!(pair, Ok((1, "a"))) }
     select! { recv(rx) -> _ => {} }
     select! { recv(rx) -> _pair => {} }
-    select! { recv(rx) -> mut pair => { pair = pair.map(|(n, s)| (n + 1, s)); assert_eq!(pair, Ok((5, "d"))) } }
+    select! {
+        recv(rx) -> mut pair => {
+            pair = pair.map(|(n, s)| (n + 1, s));
+            assert_eq!(pair, Ok((5, "d")));
+        }
+    }
     let (units, ends) = chan::unbounded::<()>();
     select! { send(units, ()) -> (Ok(()) | Err(SendError(()))) => {} }
     select! { recv(ends) -> (Ok(()) | Err(RecvError)) => {} }
@@ -212,7 +217,10 @@ fn channels_by_any_reference() {
     select! { recv([&rx, &rx][1]) -> n => n.unwrap() };
     select! { recv(if rx.is_empty() { panic!() } else { &rx }) -> n => n.unwrap() };
     let holder = &mut Holder { tx, rx };
-    select! { recv(holder.rx) -> n => n.unwrap(), send(chan::bounded(0).0, holder.tx.clone()) -> _ => 0 };
+    select! {
+        recv(holder.rx) -> n => n.unwrap(),
+        send(chan::bounded(0).0, holder.tx.clone()) -> _ => 0,
+    };
     select! { recv(&mut holder.rx) -> n => n.unwrap() };
     let list = vec![holder.rx.clone()];
     select! { recv(list[0]) -> n => n.unwrap() };
@@ -312,7 +320,10 @@ fn expressions_are_evaluated_once_and_in_order() {
     };
     select_biased! {
         recv({ note("channel 1"); chan::never::<u8>() }) -> _ => note("body 1"),
-        send(noted("channel 2"), { note("value 2"); 5 }) -> sent => { sent.unwrap(); note("body 2") }
+        send(noted("channel 2"), { note("value 2"); 5 }) -> sent => {
+            sent.unwrap();
+            note("body 2")
+        }
         recv({ note("channel 3"); &full_rx }) -> _ => note("body 3"),
         send(noted("channel 4"), { note("value 4"); 6 }) -> _ => note("body 4"),
         default({ note("limit"); ms(1) }) => note("default"),
@@ -382,8 +393,8 @@ fn many_cases() {
     let chosen = select! {
         recv(never) -> _ => 0, recv(never) -> _ => 1, recv(never) -> _ => 2, recv(never) -> _ => 3,
         recv(never) -> _ => 4, recv(never) -> _ => 5, recv(never) -> _ => 6, recv(never) -> _ => 7,
-        recv(never) -> _ => 8, recv(never) -> _ => 9, recv(never) -> _ => 10, recv(never) -> _ => 11,
-        recv(never) -> _ => 12, recv(never) -> _ => 13, recv(never) -> _ => 14,
+        recv(never) -> _ => 8, recv(never) -> _ => 9, recv(never) -> _ => 10,
+        recv(never) -> _ => 11, recv(never) -> _ => 12, recv(never) -> _ => 13, recv(never) -> _ => 14,
         recv(never) -> _ => 15, recv(never) -> _ => 16, recv(never) -> _ => 17,
         recv(rx) -> n => n.unwrap() + 9,
         default(ms(100_000)) => 19,
