@@ -162,12 +162,20 @@ fn panic_message(text: &str) -> &str {
     }
 }
 
+/// How many goroutines that were left behind are named.
+const NAMED_MAX: usize = 10;
+
 /// The note about goroutines that a test left behind.
 pub(super) fn left_behind(name: &str, goroutines: &[String]) -> String {
+    let named = &goroutines[..goroutines.len().min(NAMED_MAX)];
+    let more = match goroutines.len() - named.len() {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
     format!(
-        "note: {name} left {} goroutine(s) running: {}",
+        "note: {name} left {} goroutine(s) running: {}{more}",
         goroutines.len(),
-        goroutines.join(", ")
+        named.join(", ")
     )
 }
 
@@ -221,6 +229,11 @@ mod tests {
                 &["7 [chan receive]".to_string(), "8 \"w\"".to_string()]
             ),
             "note: a left 2 goroutine(s) running: 7 [chan receive], 8 \"w\""
+        );
+        let many: Vec<String> = (0..5000).map(|i| i.to_string()).collect();
+        assert_eq!(
+            left_behind("a", &many),
+            "note: a left 5000 goroutine(s) running: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 4990 more"
         );
     }
 
