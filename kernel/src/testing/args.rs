@@ -6,6 +6,9 @@
 //! run other tests than those that were meant. Flags about libtest's threads and its capture of
 //! output are accepted, because cargo and editors pass them, but there is nothing here that they
 //! could change: tests run one after another, and output goes straight to the console.
+//!
+//! One thing libtest has not: a word `name=value` is for the tests themselves, which read it by
+//! [`arg`](super::arg), for how often or how long. No test's name has a `=`, so no filter is lost.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -25,6 +28,7 @@ A test runs if its name contains one of FILTERS, or if there are none.
     --list               print the names and run nothing
     --nocapture          print each test's name before it runs
     -q, --quiet          no line for a test that passes
+    NAME=VALUE           for tests that read it (gosched::testing::arg)
     --format pretty|terse
     --test-threads N, --show-output, --color WHEN, --test, --bench
                          accepted; tests run one after another, output is never held back";
@@ -44,6 +48,8 @@ pub(super) enum Ignored {
 #[derive(PartialEq, Eq, Debug)]
 pub(super) struct Options {
     pub(super) filters: Vec<String>,
+    /// The words `name=value`.
+    pub(super) values: Vec<(String, String)>,
     pub(super) skip: Vec<String>,
     pub(super) exact: bool,
     pub(super) ignored: Ignored,
@@ -58,6 +64,7 @@ impl Options {
     pub(super) fn parse(text: &str) -> Result<Options, String> {
         let mut options = Options {
             filters: Vec::new(),
+            values: Vec::new(),
             skip: Vec::new(),
             exact: false,
             ignored: Ignored::Skip,
@@ -70,6 +77,8 @@ impl Options {
         while let Some(word) = words.next() {
             if word.starts_with('-') {
                 options.take_flag(&word, &mut words)?;
+            } else if let Some((name, value)) = word.split_once('=') {
+                options.values.push((name.to_owned(), value.to_owned()));
             } else {
                 options.filters.push(word);
             }
@@ -120,6 +129,14 @@ impl Options {
             }
         }
         Ok(())
+    }
+
+    /// The value of `name`: the last one, if it is given more than once.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        let mut values = self.values.iter().rev();
+        values
+            .find(|(given, _)| given == name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// Whether the filters let this test through.
@@ -230,6 +247,15 @@ mod tests {
             parse("--include-ignored --ignored").ignored,
             Ignored::Include
         );
+    }
+
+    #[test]
+    fn values_are_for_the_tests_and_no_filters() {
+        let options = parse("chan ops=5 empty= ops=10=5 --exact");
+        assert_eq!(options.filters, ["chan"]);
+        assert_eq!(options.value("ops"), Some("10=5"), "the last one holds");
+        assert_eq!(options.value("empty"), Some(""));
+        assert_eq!(options.value("chan"), None);
     }
 
     #[test]

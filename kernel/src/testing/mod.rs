@@ -26,6 +26,9 @@ mod report;
 mod rt;
 mod runner;
 
+use alloc::borrow::ToOwned;
+use alloc::string::String;
+
 use linkme::distributed_slice;
 
 pub use bench::run_benches;
@@ -35,6 +38,19 @@ pub use runner::{report_fatal, run_tests};
 /// For the code that the macros write.
 #[doc(hidden)]
 pub use linkme;
+
+/// The value of a word `name=value` among the image's arguments, for a test or benchmark that can
+/// be run for longer or with more: `cargo test --test NAME -- ops=1000000`.
+///
+/// ```
+/// let ops = gosched::testing::arg("ops").map_or(10_000, |text| text.parse().unwrap());
+/// assert!(ops > 0);
+/// ```
+pub fn arg(name: &str) -> Option<String> {
+    // Wrong arguments ended the image before any test began.
+    let options = args::Options::parse(&rt::args()).ok()?;
+    options.value(name).map(ToOwned::to_owned)
+}
 
 /// One `#[gosched::test]`. Made by the macro.
 pub struct Test {
