@@ -388,6 +388,19 @@ fn selects_can_be_cloned() {
     assert_eq!(format!("{select:?}"), "Select { .. }");
 }
 
+/// A select that is not used any more does not keep its handles borrowed to the end of its scope.
+#[gosched::test]
+fn handles_can_go_before_their_select() {
+    let (tx, rx) = chan::bounded(1);
+    tx.send(1).unwrap();
+    let mut select = Select::new();
+    select.recv(&rx);
+    let operation = select.select();
+    assert_eq!(operation.recv(&rx), Ok(1));
+    drop(rx);
+    assert_eq!(tx.send(2), Err(SendError(2)));
+}
+
 /// A select lives in a loop that adds channels as they come: a hundred cases, each served.
 #[gosched::test]
 fn a_hundred_cases() {

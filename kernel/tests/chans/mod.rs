@@ -2,12 +2,14 @@
 //! are parked, and repeatable choices.
 #![allow(dead_code, reason = "no suite uses all of it")]
 
-use alloc::format;
+mod parked;
+
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use gosched::runtime;
-use gosched::time::{self, Duration};
+use gosched::time::Duration;
+#[allow(unused_imports, reason = "no suite uses all of it")]
+pub(crate) use parked::until_parked;
 
 /// So many milliseconds.
 pub(crate) fn ms(n: u64) -> Duration {
@@ -61,14 +63,6 @@ impl Drop for Counted {
         assert_eq!(*self.alive, ALIVE, "dropped twice, or never a value");
         *self.alive = 0;
         self.drops.add(1);
-    }
-}
-
-/// Waits until at least so many goroutines are parked for a reason, in Go's words.
-pub(crate) fn until_parked(count: usize, reason: &str) {
-    let header = format!(" [{reason}");
-    while runtime::stack(true).matches(&header).count() < count {
-        time::sleep(us(100));
     }
 }
 
