@@ -50,6 +50,10 @@ example sieve <<'TEXT'
 ...
 113
 TEXT
+example search <<'TEXT'
+hash(*) = 0x*
+no hash ends in 65 zeros: all * stopped at the time limit
+TEXT
 example power_series <<'TEXT'
 1/(1-x)  1 1 1 1 1 1 1 1 1 1
 exp      1 1 1/2 1/6 1/24 1/120 1/720 1/5040
