@@ -15,11 +15,11 @@
 //!         }
 //!         Some((1, grant)) => {
 //!             let result = c1.send(grant, VALUE1);          only if chosen
-//!             drop(slot0);                                  what is borrowed ends here
+//!             slot0.end();                                  what is borrowed ends here
 //!             let PATTERN1 = result;
 //!             BODY1
 //!         }
-//!         None => { drop(slot0); DEFAULT }
+//!         None => { slot0.end(); DEFAULT }
 //!     }
 //! }}}}
 //! ```
@@ -282,11 +282,11 @@ impl Case {
     }
 }
 
-/// Drops the slots of all cases but one.
-fn drop_slots(names: &[Names], but: Option<usize>) -> Code {
+/// Ends the slots of all cases but one.
+fn end_slots(names: &[Names], but: Option<usize>) -> Code {
     let slots = names.iter().enumerate().filter(|(i, _)| Some(*i) != but);
     let slots = slots.filter_map(|(_, names)| names.slot.as_ref());
-    quote!(#(::core::mem::drop(#slots);)*)
+    quote!(#(#slots.end();)*)
 }
 
 pub(crate) fn expand(select: &Select, biased: bool) -> Code {
@@ -311,7 +311,7 @@ pub(crate) fn expand(select: &Select, biased: bool) -> Code {
         .iter()
         .zip(&names)
         .enumerate()
-        .map(|(i, (case, own))| case.arm(i, own, &drop_slots(&names, Some(i))));
+        .map(|(i, (case, own))| case.arm(i, own, &end_slots(&names, Some(i))));
     let (limit, default) = match &select.default {
         None => (quote!(forever()), None),
         Some((timeout, body)) => {
@@ -319,7 +319,7 @@ pub(crate) fn expand(select: &Select, biased: bool) -> Code {
                 None => quote!(now()),
                 Some(timeout) => quote!(timeout(#timeout)),
             };
-            let end = drop_slots(&names, None);
+            let end = end_slots(&names, None);
             let arm = quote_spanned! {hygiene=>
                 ::core::option::Option::None => { #end #body }
             };

@@ -19,6 +19,9 @@ impl<T> RecvSlot<T> {
     pub fn into_result(self) -> Result<T, RecvError> {
         self.0.into_inner().ok_or(RecvError)
     }
+
+    /// After another case was chosen.
+    pub fn end(self) {}
 }
 
 /// The receiver of a case; `None` never is ready.

@@ -6,13 +6,14 @@ use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
+use core::ptr::NonNull;
 use core::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::chan::error::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
 };
-use crate::chan::raw::{Op, Slot, elem_of, slot};
+use crate::chan::raw::{Op, Slot, slot};
 use crate::chan::select::{self, Case, SelectChan};
 use crate::chan::{Receiver, Sender};
 use crate::sched::wait::Limit;
@@ -23,17 +24,7 @@ trait Side {
     fn channel(&self) -> Option<&dyn SelectChan>;
     fn op(&self) -> Op;
     /// Where a received value goes.
-    fn new_slot(&self) -> Option<Box<dyn ErasedSlot + '_>>;
-}
-
-trait ErasedSlot {
-    fn elem(&self) -> *mut ();
-}
-
-impl<T> ErasedSlot for Slot<T> {
-    fn elem(&self) -> *mut () {
-        elem_of(self)
-    }
+    fn new_slot(&self) -> Option<ErasedSlot>;
 }
 
 impl<T> Side for Sender<T> {
@@ -43,7 +34,7 @@ impl<T> Side for Sender<T> {
     fn op(&self) -> Op {
         Op::Send
     }
-    fn new_slot(&self) -> Option<Box<dyn ErasedSlot + '_>> {
+    fn new_slot(&self) -> Option<ErasedSlot> {
         None
     }
 }
@@ -55,8 +46,43 @@ impl<T> Side for Receiver<T> {
     fn op(&self) -> Op {
         Op::Recv
     }
-    fn new_slot(&self) -> Option<Box<dyn ErasedSlot + '_>> {
-        Some(Box::new(Cell::new(None::<T>)))
+    fn new_slot(&self) -> Option<ErasedSlot> {
+        Some(ErasedSlot::new::<T>())
+    }
+}
+
+/// A boxed [`Slot`] of some type, which its lifetime does not show: a `Select` may outlive what it
+/// selected from, since all that its drop does is to free memory. Whoever has a value in a slot
+/// takes it out before.
+struct ErasedSlot {
+    slot: NonNull<()>,
+    free: unsafe fn(NonNull<()>),
+}
+
+impl ErasedSlot {
+    fn new<T>() -> Self {
+        /// # Safety
+        /// `slot` is a `Box<Slot<T>>` that is not used any more.
+        unsafe fn free<T>(slot: NonNull<()>) {
+            // SAFETY: the caller's promise.
+            drop(unsafe { Box::from_raw(slot.cast::<Slot<T>>().as_ptr()) });
+        }
+        let slot = NonNull::from(Box::leak(Box::new(Cell::new(None::<T>))));
+        Self {
+            slot: slot.cast(),
+            free: free::<T>,
+        }
+    }
+
+    fn elem(&self) -> *mut () {
+        self.slot.as_ptr()
+    }
+}
+
+impl Drop for ErasedSlot {
+    fn drop(&mut self) {
+        // SAFETY: made by `new` with this function.
+        unsafe { (self.free)(self.slot) };
     }
 }
 
@@ -64,7 +90,7 @@ struct Operation<'a> {
     side: &'a dyn Side,
     index: usize,
     /// Kept from one select to the next, until a value is in it.
-    slot: Option<Box<dyn ErasedSlot + 'a>>,
+    slot: Option<ErasedSlot>,
 }
 
 /// Channel operations of which one is to be done, when their number is known only at run time; else
@@ -355,9 +381,9 @@ impl fmt::Debug for Select<'_> {
     }
 }
 
-enum Outcome<'a> {
+enum Outcome {
     /// A value, or none: disconnected.
-    Received(Box<dyn ErasedSlot + 'a>),
+    Received(ErasedSlot),
     /// The place for the value to send.
     Granted(*mut ()),
 }
@@ -370,9 +396,9 @@ enum Outcome<'a> {
 pub struct SelectedOperation<'a> {
     index: usize,
     key: usize,
-    outcome: Outcome<'a>,
+    outcome: Outcome,
     /// Completed by the goroutine that selected.
-    unfinished: PhantomData<*mut ()>,
+    unfinished: PhantomData<(*mut (), &'a ())>,
 }
 
 impl SelectedOperation<'_> {
