@@ -85,6 +85,7 @@ impl Coro {
     ///
     /// # Safety
     /// The caller is the active side, and the coro stays in place until the other side has ended.
+    #[inline(always)]
     pub unsafe fn switch(&self) {
         self.call(coroswitch_m);
     }
@@ -99,6 +100,7 @@ impl Coro {
         unreachable!("a dead goroutine is never continued")
     }
 
+    #[inline(always)]
     fn call(&self, f: unsafe extern "C" fn(*mut GHead) -> !) {
         let gp = getg();
         gp.set_waitreason(WaitReason::Coroutine);
@@ -132,6 +134,7 @@ unsafe extern "C" fn coroexit_m(head: *mut GHead) -> ! {
 }
 
 /// Takes the suspended side of the coro that `gp` called with, and leaves `new` in its place.
+#[inline(always)]
 fn exchange(gp: &'static G, new: Option<&'static G>) -> &'static G {
     let coro = gp.park_lock.load(Ordering::Relaxed) as *const Coro;
     // SAFETY: `call` stored it, and it stays until the side that is suspended has ended or gone on.
@@ -143,12 +146,14 @@ fn exchange(gp: &'static G, new: Option<&'static G>) -> &'static G {
 }
 
 /// Whether the CPU is wanted back.
+#[inline(always)]
 fn must_yield(gp: &'static G) -> bool {
     schedule::assert_may_switch(getm());
     gp.preempt_requested() || SCHED.gcwaiting.load(Ordering::Relaxed) || SCHED.chaos_strikes()
 }
 
 /// On g0: the side that was suspended goes on, in the rest of the slice.
+#[inline(always)]
 fn run(next: &'static G, yields: bool) -> ! {
     next.casgstatus(Status::Waiting, Status::Runnable);
     if yields {

@@ -356,6 +356,7 @@ impl G {
     }
 
     /// Whether preemption is asked for.
+    #[inline(always)]
     pub fn preempt_requested(&self) -> bool {
         self.head.preempt.load(Ordering::Relaxed)
     }

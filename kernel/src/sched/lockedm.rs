@@ -67,15 +67,20 @@ pub fn unlock(gp: &'static G) {
 
 /// On g0, with two goroutines that are this M's, neither running: what bound `from`, which ran here
 /// last, to this M binds `to` from now on.
+#[inline(always)]
 pub fn hand_binding(from: &'static G, to: &'static G) {
     let pinned = from.pinned.load(Ordering::Relaxed);
     if pinned >= 0 {
         from.pinned.store(-1, Ordering::Relaxed);
         to.pinned.store(pinned, Ordering::Relaxed);
     }
-    let Some(m) = from.lockedm.load(Ordering::Relaxed) else {
-        return;
-    };
+    if let Some(m) = from.lockedm.load(Ordering::Relaxed) {
+        hand_lock(m, from, to);
+    }
+}
+
+#[cold]
+fn hand_lock(m: &'static M, from: &'static G, to: &'static G) {
     from.lockedm.store(None, Ordering::Relaxed);
     to.lockedm.store(Some(m), Ordering::Relaxed);
     to.locked_count.store(

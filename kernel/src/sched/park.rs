@@ -135,6 +135,7 @@ unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
 }
 
 /// On g0: the M lets go of its goroutine (Go: `dropg`).
+#[inline(always)]
 pub fn dropg(gp: &'static G) {
     gp.m.store(None, Ordering::Relaxed);
     getm()
