@@ -14,12 +14,14 @@ run() { # COMMAND-LINE SUITE...
 }
 
 status=0
-run 'sched=global' sched locked world spawn chan sync time preempt || status=1
-run 'sched=single' sched locked world spawn chan sync time preempt || status=1
-run 'preempt=coop' sched locked world chan sync preempt || status=1
-run 'preempt=off' sched locked world chan sync preempt || status=1
-run 'slice_us=200' sched locked world chan sync time || status=1
+run 'sched=global' sched locked world spawn chan sync time preempt \
+    goroutine park local coro || status=1
+run 'sched=single' sched locked world spawn chan sync time preempt \
+    goroutine park local coro || status=1
+run 'preempt=coop' sched locked world chan sync preempt goroutine park local coro || status=1
+run 'preempt=off' sched locked world chan sync preempt goroutine park local coro || status=1
+run 'slice_us=200' sched locked world chan sync time goroutine park local coro || status=1
 for seed in 1 2 3; do
-    run "chaos=30 seed=$seed" sched locked world chan sync time || status=1
+    run "chaos=30 seed=$seed" sched locked world chan sync time goroutine park local coro || status=1
 done
 exit "$status"

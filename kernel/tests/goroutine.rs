@@ -326,6 +326,25 @@ fn scoped_values_may_borrow() {
     }
 }
 
+/// A value whose destructor goexits: the scope would wait for its goroutine for ever.
+#[gosched::test]
+fn the_destructor_of_a_value_may_goexit() {
+    struct Exits;
+    impl Drop for Exits {
+        fn drop(&mut self) {
+            runtime::goexit();
+        }
+    }
+    let before = runtime::num_goroutine();
+    for _ in 0..100 {
+        scope(|s| {
+            s.spawn(|| Exits);
+        });
+        spawn(|| Exits);
+    }
+    assert!(eventually(|| runtime::num_goroutine() == before));
+}
+
 /// A goroutine that goexits within a scope gives up its stack while others still borrow from it.
 #[gosched::test]
 fn goexit_within_a_scope_waits_for_its_goroutines() {

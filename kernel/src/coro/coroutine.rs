@@ -67,6 +67,7 @@ struct Shared<Y, R> {
 /// [`Coroutine::new`].
 ///
 /// ```
+/// use alloc::vec::Vec;
 /// use gosched::coro::Coroutine;
 ///
 /// let mut fibonacci = Coroutine::new(|yielder| {
@@ -131,6 +132,26 @@ unsafe fn end<Y, R>(at_end: NonNull<Deferred>) {
 impl<'a, Y: Send + 'a, R: Send + 'a> Coroutine<'a, Y, R> {
     /// A coroutine that has not begun: `f` runs from the first [`Coroutine::resume`] on (Go:
     /// `newcoro`). Makes a goroutine and one allocation; out of memory is fatal.
+    ///
+    /// ```
+    /// use gosched::coro::{Coroutine, Yielder};
+    ///
+    /// let mut never = Coroutine::new(|_: &Yielder<u32>| unreachable!("nobody resumes it"));
+    /// never.stop();
+    /// ```
+    ///
+    /// What Go finds at run time, that two yield or resume at once, does not compile:
+    ///
+    /// ```compile_fail
+    /// use gosched::coro::{Coroutine, Yielder};
+    /// use gosched::scope;
+    ///
+    /// Coroutine::new(|yielder: &Yielder<u32>| {
+    ///     scope(|s| {
+    ///         s.spawn(|| yielder.yield_(1));
+    ///     });
+    /// });
+    /// ```
     #[inline(never)]
     pub fn new<F>(f: F) -> Self
     where

@@ -33,6 +33,7 @@ pub struct Builder {
 /// closure has been dropped, and did not run.
 ///
 /// ```
+/// use alloc::format;
 /// use gosched::Builder;
 ///
 /// let error = Builder::new().stack_size(1 << 40).spawn(|| ()).expect_err("that is too much");
@@ -66,6 +67,7 @@ impl Builder {
     /// Its name, which dumps and the shell's `ps` show. Allocates it.
     ///
     /// ```
+    /// use alloc::format;
     /// use gosched::Builder;
     ///
     /// for i in 0..3 {

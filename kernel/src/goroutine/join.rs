@@ -95,6 +95,7 @@ impl<T> JoinHandle<T> {
     /// The goroutine called `runtime::goexit`.
     ///
     /// ```
+    /// use alloc::vec::Vec;
     /// use gosched::spawn;
     ///
     /// let squares: Vec<_> = (0..4u32).map(|i| spawn(move || i * i)).collect();
@@ -137,6 +138,14 @@ impl<T> JoinHandle<T> {
     }
 
     /// The goroutine (std: `JoinHandle::thread`).
+    ///
+    /// ```
+    /// use gosched::{park, spawn};
+    ///
+    /// let parked = spawn(park);
+    /// assert_eq!((parked.goroutine().id(), parked.name()), (parked.id(), None));
+    /// parked.goroutine().unpark();
+    /// ```
     pub fn goroutine(&self) -> &Goroutine {
         &self.0.goroutine
     }

@@ -27,6 +27,7 @@ use alloc::boxed::Box;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::error::Error;
 use core::fmt;
+use core::mem::{self, ManuallyDrop};
 use core::ptr::{self, NonNull};
 use core::sync::atomic::Ordering;
 
@@ -68,19 +69,20 @@ impl Error for AccessError {}
 /// wherever it runs. A coroutine is a goroutine of its own, with locals of its own.
 ///
 /// ```
+/// use alloc::vec::Vec;
 /// use core::cell::{Cell, RefCell};
 /// use gosched::{goroutine_local, spawn};
 ///
 /// goroutine_local! {
 ///     /// How often this goroutine has asked.
 ///     pub static ASKED: Cell<u32> = const { Cell::new(0) };
-///     static WORDS: RefCell<Vec<&'static str>> = RefCell::new(vec!["first"]);
+///     static WORDS: RefCell<Vec<&'static str>> = RefCell::new(Vec::new());
 /// }
 ///
 /// ASKED.set(ASKED.get() + 1);
-/// WORDS.with_borrow_mut(|words| words.push("second"));
+/// WORDS.with_borrow_mut(|words| words.push("park"));
 /// assert_eq!(spawn(|| ASKED.get()).join().unwrap(), 0);
-/// assert_eq!(WORDS.take(), ["first", "second"]);
+/// assert_eq!(WORDS.take(), ["park"]);
 /// ```
 #[macro_export]
 macro_rules! goroutine_local {
@@ -135,8 +137,8 @@ struct Head {
 struct Node<T> {
     /// First: its address is the node's.
     head: Head,
-    /// None once it was dropped.
-    value: UnsafeCell<Option<T>>,
+    /// There while the head says alive, and until its destructor has returned.
+    value: UnsafeCell<ManuallyDrop<T>>,
 }
 
 /// The locals of the calling goroutine, if it has used one.
@@ -206,8 +208,8 @@ unsafe fn end(at_end: NonNull<Deferred>) {
 
 unsafe fn drop_value<T>(head: *mut Head) {
     // SAFETY: the head is that of a `Node<T>`, whose value nobody else reaches: it is not alive.
-    let value = unsafe { (*(*head.cast::<Node<T>>()).value.get()).take() };
-    drop(value);
+    // Dropped where it is, as std's: it may have been told its address.
+    unsafe { ManuallyDrop::drop(&mut *(*head.cast::<Node<T>>()).value.get()) };
 }
 
 unsafe fn free<T>(head: *mut Head) {
@@ -242,18 +244,20 @@ impl<T: 'static> Local<T> {
         if !node.head.alive.get() {
             return Err(AccessError);
         }
-        // SAFETY: as above; exclusive references to the option are made for none and for dead ones.
-        let value = unsafe { &*node.value.get() };
-        value.as_ref().map(NonNull::from).ok_or(AccessError)
+        // SAFETY: as above; exclusive references are made of dead ones only, and in `insert`.
+        let value: &T = unsafe { &*node.value.get() };
+        Ok(NonNull::from(value))
     }
 
     fn insert(&'static self, value: T) -> NonNull<Node<T>> {
         // The initializer may have come here before, for the same local: the later one counts, and
         // nobody refers to the earlier any more.
         if let Some(node) = self.node() {
-            // SAFETY: as in `get_or_init`.
-            let old = unsafe { (*node.as_ref().value.get()).replace(value) };
-            drop(old);
+            // SAFETY: as in `get_or_init`; it is alive, since a goexit would not have returned here.
+            drop(mem::replace(
+                unsafe { &mut **node.as_ref().value.get() },
+                value,
+            ));
             return node;
         }
         let locals = locals_or_new();
@@ -265,7 +269,7 @@ impl<T: 'static> Local<T> {
                 drop_value: drop_value::<T>,
                 free: free::<T>,
             },
-            value: UnsafeCell::new(Some(value)),
+            value: UnsafeCell::new(ManuallyDrop::new(value)),
         }));
         locals.first.set(node.cast());
         // SAFETY: a box is not null.
@@ -278,6 +282,7 @@ impl<T: 'static> Local<T> {
     /// If the goroutine ends and the value is dropped already, or just being dropped.
     ///
     /// ```
+    /// use alloc::string::String;
     /// use gosched::goroutine_local;
     ///
     /// goroutine_local!(static NAME: String = String::from("gopher"));
@@ -298,6 +303,13 @@ impl<T: 'static> Local<T> {
     ///
     /// # Errors
     /// The goroutine ends and the value is dropped already, or just being dropped.
+    ///
+    /// ```
+    /// use gosched::goroutine_local;
+    ///
+    /// goroutine_local!(static DEPTH: u32 = 3);
+    /// assert_eq!(DEPTH.try_with(|depth| depth + 1), Ok(4));
+    /// ```
     pub fn try_with<F, R>(&'static self, f: F) -> Result<R, AccessError>
     where
         F: FnOnce(&T) -> R,
@@ -330,6 +342,15 @@ fn refuse(error: AccessError) -> ! {
 /// As std's, these panic where [`Local::with`] does.
 impl<T: 'static> Local<Cell<T>> {
     /// Sets the value. If the goroutine has none yet, the initializer is not run.
+    ///
+    /// ```
+    /// use core::cell::Cell;
+    /// use gosched::goroutine_local;
+    ///
+    /// goroutine_local!(static ID: Cell<u32> = panic!("it is set first"));
+    /// ID.set(7);
+    /// assert_eq!(ID.get(), 7);
+    /// ```
     pub fn set(&'static self, value: T) {
         self.initialize_with(Cell::new(value), |value, cell| {
             if let Some(value) = value {
@@ -355,6 +376,14 @@ impl<T: 'static> Local<Cell<T>> {
     }
 
     /// Replaces the value and returns the old one.
+    ///
+    /// ```
+    /// use core::cell::Cell;
+    /// use gosched::goroutine_local;
+    ///
+    /// goroutine_local!(static DEPTH: Cell<u32> = const { Cell::new(1) });
+    /// assert_eq!((DEPTH.replace(2), DEPTH.take(), DEPTH.get()), (1, 2, 0));
+    /// ```
     pub fn replace(&'static self, value: T) -> T {
         self.with(|cell| cell.replace(value))
     }
@@ -371,6 +400,16 @@ impl<T: 'static> Local<RefCell<T>> {
     }
 
     /// Calls `f` with the value, which it may change.
+    ///
+    /// ```
+    /// use alloc::vec::Vec;
+    /// use core::cell::RefCell;
+    /// use gosched::goroutine_local;
+    ///
+    /// goroutine_local!(static SEEN: RefCell<Vec<u32>> = const { RefCell::new(Vec::new()) });
+    /// SEEN.with_borrow_mut(|seen| seen.push(3));
+    /// assert_eq!(SEEN.with_borrow(|seen| seen.len()), 1);
+    /// ```
     pub fn with_borrow_mut<F, R>(&'static self, f: F) -> R
     where
         F: FnOnce(&mut T) -> R,

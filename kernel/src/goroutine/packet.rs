@@ -13,7 +13,7 @@
 //!
 //! The lock that `ended` is under orders the value. Whoever is last to give the packet up frees it,
 //! and drops a value that nobody took. Only after that is a scope told: the value may borrow from
-//! it.
+//! it. A destructor that calls goexit comes back to the same place, with nothing left to drop.
 //!
 //! A goroutine that could not be created drops its half without having run (`Half`).
 //!
@@ -103,53 +103,56 @@ impl<T> Half<'_, T> {
 impl<T> Drop for Half<'_, T> {
     /// The goroutine never came to be.
     fn drop(&mut self) {
-        // SAFETY: this half is one of the two owners.
-        unsafe { give_up(self.packet) };
+        // SAFETY: this half is an owner.
+        let packet = unsafe { self.packet.as_ref() };
+        let family = packet.family;
+        if packet.give_up() {
+            // SAFETY: the last owner; `packet` allocated it with the layout that the box frees.
+            drop(unsafe { Box::from_raw(self.packet.as_ptr()) });
+        }
+        if let Some(family) = family {
+            family.leave();
+        }
     }
 }
 
 /// At the end of the goroutine.
 unsafe fn end<T>(at_end: NonNull<Deferred>) {
-    let packet = at_end.cast::<Packet<'_, T>>();
-    // SAFETY: this half is still an owner.
-    let state = unsafe { &packet.as_ref().state };
-    let mut guard = state.lock();
-    guard.ended = true;
-    let joiner = guard.joiner.dequeue().map(|sudog| sudog.g);
-    drop(guard);
+    let place = at_end.cast::<Packet<'_, T>>();
+    // SAFETY: this half is an owner until it gives the packet up below.
+    let packet = unsafe { place.as_ref() };
+    let family = packet.family;
+    let mut state = packet.state.lock();
+    state.ended = true;
+    let joiner = state.joiner.dequeue().map(|sudog| sudog.g);
+    drop(state);
     if let Some(joiner) = joiner {
         park::goready(joiner);
     }
-    // SAFETY: as above, and no longer.
-    unsafe { give_up(packet) };
-}
-
-/// The goroutine's half is done with the packet.
-///
-/// # Safety
-/// Once, by the goroutine's half.
-unsafe fn give_up<T>(packet: NonNull<Packet<'_, T>>) {
-    // SAFETY: an owner's.
-    let family = unsafe { packet.as_ref().family };
-    // SAFETY: the caller's promise.
-    unsafe { release(packet) };
+    // Zero owners: it was here already, and the value's destructor called goexit.
+    if packet.owners.load(Ordering::Relaxed) == 0 || packet.give_up() {
+        // SAFETY: the last owner. The Deferred is out of the list, and goes back for the destructor.
+        unsafe {
+            defer::push(at_end);
+            drop((*packet.value.get()).take());
+            defer::remove(at_end);
+            drop(Box::from_raw(place.as_ptr()));
+        }
+    }
     if let Some(family) = family {
         family.leave();
     }
 }
 
-/// One owner is done with the packet.
-///
-/// # Safety
-/// Once for each owner.
-unsafe fn release<T>(packet: NonNull<Packet<'_, T>>) {
-    // SAFETY: an owner's.
-    let owners = unsafe { &packet.as_ref().owners };
-    // As `Arc`: what each did to the packet comes before the free.
-    if owners.fetch_sub(1, Ordering::Release) == 1 {
-        fence(Ordering::Acquire);
-        // SAFETY: the last owner; `packet` allocated it with the layout that the box frees.
-        drop(unsafe { Box::from_raw(packet.as_ptr()) });
+impl<T> Packet<'_, T> {
+    /// One owner is done with it. True for the last one, who frees it.
+    fn give_up(&self) -> bool {
+        let last = self.owners.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            // As `Arc`: what the other did to the packet comes before the free.
+            fence(Ordering::Acquire);
+        }
+        last
     }
 }
 
@@ -205,7 +208,10 @@ impl<T> Handle<'_, T> {
 
 impl<T> Drop for Handle<'_, T> {
     fn drop(&mut self) {
-        // SAFETY: this half is one of the two owners.
-        unsafe { release(self.packet) };
+        // SAFETY: this half is an owner.
+        if unsafe { self.packet.as_ref() }.give_up() {
+            // SAFETY: the last owner; `packet` allocated it with the layout that the box frees.
+            drop(unsafe { Box::from_raw(self.packet.as_ptr()) });
+        }
     }
 }

@@ -145,6 +145,7 @@ impl<'scope> Scope<'scope, '_> {
     /// may start others. Out of memory is fatal; with [`Builder::spawn_scoped`] it is an error.
     ///
     /// ```
+    /// use alloc::string::String;
     /// use gosched::scope;
     ///
     /// let text = String::from("one two three");
@@ -182,6 +183,18 @@ impl<T> ScopedJoinHandle<'_, T> {
     ///
     /// # Errors
     /// The goroutine called `runtime::goexit`.
+    ///
+    /// ```
+    /// use gosched::scope;
+    ///
+    /// let numbers = [1, 2, 3, 4];
+    /// let sum: u32 = scope(|s| {
+    ///     let (left, right) = numbers.split_at(2);
+    ///     let left = s.spawn(|| left.iter().sum::<u32>());
+    ///     right.iter().sum::<u32>() + left.join().unwrap()
+    /// });
+    /// assert_eq!(sum, 10);
+    /// ```
     pub fn join(self) -> Result<T> {
         self.0.join()
     }
