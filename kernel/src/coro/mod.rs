@@ -2,7 +2,7 @@
 //!
 //! - [`Coroutine`] runs a closure piece by piece: each [`Coroutine::resume`] up to the next
 //!   [`Yielder::yield_`], with a value for each.
-//! - [`pull`] turns a function that pushes values into an iterator that they are pulled out of
+//! - [`pull()`] turns a function that pushes values into an iterator that they are pulled out of
 //!   (Go: `iter.Pull`).
 //!
 //! The closure runs on a goroutine of its own, so it may yield from any depth, and do all that a

@@ -253,7 +253,7 @@ impl<T: 'static> Local<T> {
         // The initializer may have come here before, for the same local: the later one counts, and
         // nobody refers to the earlier any more.
         if let Some(node) = self.node() {
-            // SAFETY: as in `get_or_init`; it is alive, since a goexit would not have returned here.
+            // SAFETY: as in `get_or_init`. It is alive: a goexit would not have returned here.
             drop(mem::replace(
                 unsafe { &mut **node.as_ref().value.get() },
                 value,

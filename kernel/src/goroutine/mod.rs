@@ -5,10 +5,10 @@
 //! | --- | --- |
 //! | [`go()`] | Go's `go` statement |
 //! | [`spawn`], [`JoinHandle`], [`Result`] | `std::thread::{spawn, JoinHandle, Result}` |
-//! | [`scope`], [`Scope`], [`ScopedJoinHandle`] | the same of `std::thread` |
+//! | [`scope()`], [`Scope`], [`ScopedJoinHandle`] | the same of `std::thread` |
 //! | [`Builder`], [`SpawnError`] | `std::thread::Builder`, and the `io::Error` of its `spawn` |
 //! | [`Goroutine`], [`current`] | `std::thread::{Thread, current}` |
-//! | [`park`], [`park_timeout`], [`yield_now`] | the same of `std::thread` |
+//! | [`park()`], [`park_timeout`], [`yield_now`] | the same of `std::thread` |
 //! | [`Local`], [`goroutine_local!`](crate::goroutine_local) | `LocalKey`, `thread_local!` |
 //!
 //! What differs, differs because there is no unwinding: a panic in any goroutine ends the image, as

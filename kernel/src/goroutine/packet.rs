@@ -131,7 +131,7 @@ unsafe fn end<T>(at_end: NonNull<Deferred>) {
     }
     // Zero owners: it was here already, and the value's destructor called goexit.
     if packet.owners.load(Ordering::Relaxed) == 0 || packet.give_up() {
-        // SAFETY: the last owner. The Deferred is out of the list, and goes back for the destructor.
+        // SAFETY: the last owner. The Deferred is in no list, and back in it for the destructor.
         unsafe {
             defer::push(at_end);
             drop((*packet.value.get()).take());
