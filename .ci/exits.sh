@@ -205,8 +205,8 @@ exits::main(...)
 	kernel/examples/exits.rs:*
 
 goroutine * [chan receive]:
-gosched::chan::Receiver<T>::recv(...)
-	kernel/src/chan/mod.rs:*
+gosched::chan::receiver::Receiver<T>::recv(...)
+	kernel/src/chan/receiver.rs:*
 exits::receive(...)
 	kernel/examples/exits.rs:* +0x*
 exits::wait_for_ever(...)
@@ -274,8 +274,8 @@ blocked_main() {
 fatal error: all goroutines are asleep - deadlock!
 
 goroutine 1 [chan receive]:
-gosched::chan::Receiver<T>::recv(...)
-	kernel/src/chan/mod.rs:*
+gosched::chan::receiver::Receiver<T>::recv(...)
+	kernel/src/chan/receiver.rs:*
 exits::receive(...)
 	kernel/examples/exits.rs:* +0x*
 exits::deadlock(...)
@@ -305,10 +305,10 @@ created by exits::deadlock_of_all in goroutine 1
 	kernel/examples/exits.rs:* +0x*
 
 goroutine 3 [chan send]:
-gosched::chan::Sender<T>::send(...)
+gosched::chan::sender::Sender<T>::send(...)
 ...
 goroutine 4 [chan receive]:
-gosched::chan::Receiver<T>::recv(...)
+gosched::chan::receiver::Receiver<T>::recv(...)
 ...
 gosched: *
 ! goroutine 5 *
