@@ -92,34 +92,6 @@ fn many_to_many_loses_and_doubles_nothing() {
     }
 }
 
-/// A value goes to the goroutine that has waited longest.
-#[gosched::test]
-fn waiters_are_served_first_in_first_out() {
-    let (tx, rx) = chan::bounded::<usize>(0);
-    let order = Arc::new(Mutex::new(Vec::new()));
-    let group = WaitGroup::new();
-    for i in 0..20 {
-        let (rx, order) = (rx.clone(), order.clone());
-        group.go(move || {
-            let got = rx.recv().unwrap();
-            order.lock().push((i, got));
-        });
-        // Until it waits.
-        while runtime::stack(true).matches("[chan receive]").count() <= i {
-            time::sleep(Duration::from_micros(100));
-        }
-    }
-    for value in 0..20 {
-        tx.send(value).unwrap();
-    }
-    group.wait();
-    assert!(
-        order.lock().iter().all(|&(waiter, value)| waiter == value),
-        "{:?}",
-        order.lock()
-    );
-}
-
 #[gosched::test]
 fn close_wakes_all_receivers_and_all_senders() {
     let (tx, rx) = chan::bounded::<usize>(0);
