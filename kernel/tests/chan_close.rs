@@ -23,7 +23,11 @@ use gosched::select;
 use gosched::sync::{Mutex, WaitGroup};
 use gosched::time::{self, Instant};
 
-fn flavours<T>() -> Vec<(usize, (Sender<T>, Receiver<T>))> {
+/// A channel's ends.
+type Ends<T> = (Sender<T>, Receiver<T>);
+
+/// A channel of each flavour, with how many values a test may put in.
+fn flavours<T>() -> Vec<(usize, Ends<T>)> {
     let bounded = |cap| (cap, chan::bounded(cap));
     vec![bounded(0), bounded(1), bounded(5), (5, chan::unbounded())]
 }
@@ -296,8 +300,9 @@ fn receivers_are_served_first_in_first_out() {
                 };
                 order.lock().push((turn, got));
             });
-            until_parked((turn + 3) / 3 + (turn + 2) / 3, "chan receive");
-            until_parked((turn + 1) / 3, "select");
+            let selects = (turn + 1) / 3;
+            until_parked(turn + 1 - selects, "chan receive");
+            until_parked(selects, "select");
         }
         (0..18).for_each(|n| tx.send(n).unwrap());
         group.wait();

@@ -23,8 +23,11 @@ use gosched::runtime;
 use gosched::sync::WaitGroup;
 use gosched::time::{self, Duration, Instant};
 
+/// A channel's ends.
+type Ends<T> = (Sender<T>, Receiver<T>);
+
 /// A channel of each flavour that holds values, with its capacity.
-fn flavours<T>() -> Vec<(Option<usize>, (Sender<T>, Receiver<T>))> {
+fn flavours<T>() -> Vec<(Option<usize>, Ends<T>)> {
     let bounded = |cap| (Some(cap), chan::bounded(cap));
     vec![
         bounded(0),
@@ -407,7 +410,7 @@ fn channels_go_through_channels() {
 #[gosched::test]
 fn four_by_four_lose_nothing_whatever_the_operation() {
     const EACH: usize = 400;
-    let caps = [0, 1, 2, 5, 16, 100].map(|cap| chan::bounded::<(usize, usize)>(cap));
+    let caps = [0, 1, 2, 5, 16, 100].map(chan::bounded::<(usize, usize)>);
     for (tx, rx) in caps.into_iter().chain([chan::unbounded()]) {
         let (group, sum) = (WaitGroup::new(), Count::new());
         for sender in 0..4 {

@@ -188,7 +188,7 @@ fn a_value_may_take_its_time() {
     group.go(move || {
         for n in 0..30 {
             let value = |n: u32| {
-                if n % 3 == 0 {
+                if n.is_multiple_of(3) {
                     time::sleep(us(50));
                 }
                 runtime::gosched();
