@@ -1,90 +1,20 @@
 //! Selecting over a list of operations made at run time: crossbeam's `Select`.
 
-use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
-use core::ptr::NonNull;
 use core::time::Duration;
 
 use crate::base::instant::Instant;
+use crate::chan::erased::{ErasedSlot, Side};
 use crate::chan::error::{
     ReadyTimeoutError, RecvError, SelectTimeoutError, SendError, TryReadyError, TrySelectError,
 };
-use crate::chan::raw::{Op, Slot, slot};
-use crate::chan::select::{self, Case, SelectChan};
+use crate::chan::raw::{Op, slot};
+use crate::chan::select::{self, Case};
 use crate::chan::{Receiver, Sender};
 use crate::sched::wait::Limit;
-
-/// A side of a channel of some type.
-trait Side {
-    /// None: never ready.
-    fn channel(&self) -> Option<&dyn SelectChan>;
-    fn op(&self) -> Op;
-    /// Where a received value goes.
-    fn new_slot(&self) -> Option<ErasedSlot>;
-}
-
-impl<T> Side for Sender<T> {
-    fn channel(&self) -> Option<&dyn SelectChan> {
-        Some(self.select_chan())
-    }
-    fn op(&self) -> Op {
-        Op::Send
-    }
-    fn new_slot(&self) -> Option<ErasedSlot> {
-        None
-    }
-}
-
-impl<T> Side for Receiver<T> {
-    fn channel(&self) -> Option<&dyn SelectChan> {
-        self.select_chan()
-    }
-    fn op(&self) -> Op {
-        Op::Recv
-    }
-    fn new_slot(&self) -> Option<ErasedSlot> {
-        Some(ErasedSlot::new::<T>())
-    }
-}
-
-/// A boxed [`Slot`] of some type, which its lifetime does not show: a `Select` may outlive what it
-/// selected from, since all that its drop does is to free memory. Whoever has a value in a slot
-/// takes it out before.
-struct ErasedSlot {
-    slot: NonNull<()>,
-    free: unsafe fn(NonNull<()>),
-}
-
-impl ErasedSlot {
-    fn new<T>() -> Self {
-        /// # Safety
-        /// `slot` is a `Box<Slot<T>>` that is not used any more.
-        unsafe fn free<T>(slot: NonNull<()>) {
-            // SAFETY: the caller's promise.
-            drop(unsafe { Box::from_raw(slot.cast::<Slot<T>>().as_ptr()) });
-        }
-        let slot = NonNull::from(Box::leak(Box::new(Cell::new(None::<T>))));
-        Self {
-            slot: slot.cast(),
-            free: free::<T>,
-        }
-    }
-
-    fn elem(&self) -> *mut () {
-        self.slot.as_ptr()
-    }
-}
-
-impl Drop for ErasedSlot {
-    fn drop(&mut self) {
-        // SAFETY: made by `new` with this function.
-        unsafe { (self.free)(self.slot) };
-    }
-}
 
 struct Operation<'a> {
     side: &'a dyn Side,
@@ -147,6 +77,18 @@ impl<'a> Select<'a> {
     }
 
     /// No operations; if several are ready, the one that was added first is chosen.
+    ///
+    /// ```
+    /// use gosched::chan::{self, Select};
+    ///
+    /// let (s, r) = chan::unbounded();
+    /// s.send(1).unwrap();
+    /// let mut sel = Select::new_biased();
+    /// let (first, _second) = (sel.recv(&r), sel.send(&s));
+    /// let operation = sel.select();
+    /// assert_eq!(operation.index(), first);
+    /// assert_eq!(operation.recv(&r), Ok(1));
+    /// ```
     pub fn new_biased() -> Self {
         Self {
             biased: true,
@@ -180,6 +122,19 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     /// There was never an operation with this index, or it is removed already.
+    ///
+    /// ```
+    /// use gosched::chan::{self, Select};
+    ///
+    /// let ((_, closed), (s, open)) = (chan::bounded::<i32>(0), chan::bounded(1));
+    /// let mut sel = Select::new();
+    /// let (first, second) = (sel.recv(&closed), sel.recv(&open));
+    /// sel.remove(first); // or it would be selected again and again
+    /// s.send(7).unwrap();
+    /// let operation = sel.select();
+    /// assert_eq!(operation.index(), second);
+    /// assert_eq!(operation.recv(&open), Ok(7));
+    /// ```
     pub fn remove(&mut self, index: usize) {
         assert!(
             index < self.next_index,
@@ -201,6 +156,15 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     /// As [`SelectedOperation`], when that is not completed.
+    ///
+    /// ```
+    /// use gosched::chan::{self, Select, TrySelectError};
+    ///
+    /// let (_s, r) = chan::bounded::<i32>(1);
+    /// let mut sel = Select::new();
+    /// sel.recv(&r);
+    /// assert_eq!(sel.try_select().err(), Some(TrySelectError));
+    /// ```
     pub fn try_select(&mut self) -> Result<SelectedOperation<'a>, TrySelectError> {
         self.run(Limit::Now).ok_or(TrySelectError)
     }
@@ -219,6 +183,17 @@ impl<'a> Select<'a> {
     ///
     /// # Errors
     /// Time is up.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use gosched::chan::{self, Select, SelectTimeoutError};
+    ///
+    /// let (_s, r) = chan::bounded::<i32>(1);
+    /// let mut sel = Select::new();
+    /// sel.recv(&r);
+    /// let timeout = Duration::from_millis(1);
+    /// assert_eq!(sel.select_timeout(timeout).err(), Some(SelectTimeoutError));
+    /// ```
     pub fn select_timeout(
         &mut self,
         timeout: Duration,
@@ -262,6 +237,17 @@ impl<'a> Select<'a> {
     ///
     /// # Panics
     /// There are no operations.
+    ///
+    /// ```
+    /// use gosched::chan::{self, Select};
+    ///
+    /// let (s, r) = chan::bounded::<i32>(1);
+    /// gosched::go(move || s.send(5).unwrap());
+    /// let mut sel = Select::new();
+    /// let index = sel.recv(&r);
+    /// assert_eq!(sel.ready(), index);
+    /// assert_eq!(r.try_recv(), Ok(5)); // nobody else receives here
+    /// ```
     pub fn ready(&mut self) -> usize {
         self.assert_not_empty();
         self.watch(Limit::Forever)
@@ -414,6 +400,16 @@ impl SelectedOperation<'_> {
     ///
     /// # Panics
     /// This is not the side that was selected.
+    ///
+    /// ```
+    /// use gosched::chan::{self, Select};
+    ///
+    /// let (s, r) = chan::bounded(1);
+    /// let mut sel = Select::new();
+    /// sel.send(&s);
+    /// sel.select().send(&s, "the value is named last").unwrap();
+    /// assert_eq!(r.recv(), Ok("the value is named last"));
+    /// ```
     pub fn send<T>(self, s: &Sender<T>, value: T) -> Result<(), SendError<T>> {
         let this = ManuallyDrop::new(self);
         match &this.outcome {

@@ -3,10 +3,27 @@
 use core::fmt;
 
 /// A send failed: disconnected. Holds the value.
+///
+/// ```
+/// use gosched::chan::{self, SendError};
+///
+/// let (s, _) = chan::bounded(1); // the receiver is gone
+/// let error = s.send("back").unwrap_err();
+/// assert_eq!(error.into_inner(), "back");
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub struct SendError<T>(pub T);
 
 /// A send that does not wait failed. Holds the value.
+///
+/// ```
+/// use gosched::chan;
+///
+/// let (s, r) = chan::bounded(0);
+/// assert!(s.try_send(1).is_err_and(|e| e.is_full()));
+/// drop(r);
+/// assert!(s.try_send(1).is_err_and(|e| e.is_disconnected() && e.into_inner() == 1));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum TrySendError<T> {
     /// There was no room, or nobody received.
@@ -16,6 +33,14 @@ pub enum TrySendError<T> {
 }
 
 /// A send with a time limit failed. Holds the value.
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::chan;
+///
+/// let (s, _r) = chan::bounded(0);
+/// assert!(s.send_timeout(1, Duration::from_millis(1)).is_err_and(|e| e.is_timeout()));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy)]
 pub enum SendTimeoutError<T> {
     /// The time was up.
@@ -25,10 +50,27 @@ pub enum SendTimeoutError<T> {
 }
 
 /// A receive failed: empty and disconnected.
+///
+/// ```
+/// extern crate alloc;
+/// use alloc::string::ToString;
+/// use gosched::chan::RecvError;
+///
+/// assert_eq!(RecvError.to_string(), "receiving on an empty and disconnected channel");
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub struct RecvError;
 
 /// A receive that does not wait failed.
+///
+/// ```
+/// use gosched::chan;
+///
+/// let (s, r) = chan::bounded::<i32>(0);
+/// assert!(r.try_recv().is_err_and(|e| e.is_empty()));
+/// drop(s);
+/// assert!(r.try_recv().is_err_and(|e| e.is_disconnected()));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum TryRecvError {
     /// There was nothing.
@@ -38,6 +80,14 @@ pub enum TryRecvError {
 }
 
 /// A receive with a time limit failed.
+///
+/// ```
+/// use core::time::Duration;
+/// use gosched::chan;
+///
+/// let (_s, r) = chan::bounded::<i32>(0);
+/// assert!(r.recv_timeout(Duration::from_millis(1)).is_err_and(|e| e.is_timeout()));
+/// ```
 #[derive(PartialEq, Eq, Clone, Copy, Debug)]
 pub enum RecvTimeoutError {
     /// The time was up.

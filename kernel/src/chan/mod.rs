@@ -19,6 +19,7 @@
 pub mod __select;
 mod buffer;
 mod dynamic;
+mod erased;
 mod error;
 mod raw;
 mod receiver;

@@ -152,6 +152,15 @@ impl<T> Receiver<T> {
     }
 
     /// How many values wait to be received.
+    ///
+    /// ```
+    /// use gosched::chan;
+    ///
+    /// let (s, r) = chan::bounded(2);
+    /// assert!(r.is_empty() && !r.is_full());
+    /// s.send(1).unwrap();
+    /// assert_eq!((r.len(), r.capacity()), (1, Some(2)));
+    /// ```
     pub fn len(&self) -> usize {
         match &self.flavor {
             Flavor::Chan(chan) => chan.len(),
@@ -184,6 +193,15 @@ impl<T> Receiver<T> {
     }
 
     /// Whether the channel is closed: what it holds can still be received, and nothing after it.
+    ///
+    /// ```
+    /// use gosched::chan;
+    ///
+    /// let (s, r) = chan::bounded::<i32>(1);
+    /// assert!(!r.is_closed());
+    /// drop(s);
+    /// assert!(r.is_closed());
+    /// ```
     pub fn is_closed(&self) -> bool {
         match &self.flavor {
             Flavor::Chan(chan) => chan.is_closed(),
@@ -192,6 +210,14 @@ impl<T> Receiver<T> {
     }
 
     /// Whether both receive from the same channel.
+    ///
+    /// ```
+    /// use gosched::chan;
+    ///
+    /// let (_s, r) = chan::unbounded::<i32>();
+    /// assert!(r.same_channel(&r.clone()));
+    /// assert!(!r.same_channel(&chan::unbounded().1));
+    /// ```
     pub fn same_channel(&self, other: &Receiver<T>) -> bool {
         match (&self.flavor, &other.flavor) {
             (Flavor::Chan(a), Flavor::Chan(b)) => Arc::ptr_eq(a, b),

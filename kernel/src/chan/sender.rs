@@ -135,6 +135,15 @@ impl<T> Sender<T> {
     }
 
     /// How many values the buffer holds.
+    ///
+    /// ```
+    /// use gosched::chan;
+    ///
+    /// let (s, _r) = chan::bounded(1);
+    /// assert!(s.is_empty() && !s.is_full() && !s.is_closed());
+    /// s.send(1).unwrap();
+    /// assert!(s.len() == 1 && s.is_full());
+    /// ```
     pub fn len(&self) -> usize {
         self.chan.len()
     }
@@ -162,6 +171,13 @@ impl<T> Sender<T> {
     }
 
     /// Whether both send to the same channel.
+    ///
+    /// ```
+    /// use gosched::chan;
+    ///
+    /// let (s, _r) = chan::unbounded::<i32>();
+    /// assert!(s.same_channel(&s.clone()));
+    /// ```
     pub fn same_channel(&self, other: &Sender<T>) -> bool {
         Arc::ptr_eq(&self.chan, &other.chan)
     }
