@@ -13,15 +13,17 @@ run() { # COMMAND-LINE SUITE...
     CMDLINE=$words cargo test --package gosched "${suites[@]}" --no-fail-fast
 }
 
+channels=(chan chan_ops chan_values chan_timers chan_close)
+selects=(select_go select_park select_object select_nil)
+always=(sched locked world sync goroutine park local coro "${channels[@]}" "${selects[@]}")
+
 status=0
-run 'sched=global' sched locked world spawn chan sync time preempt \
-    goroutine park local coro || status=1
-run 'sched=single' sched locked world spawn chan sync time preempt \
-    goroutine park local coro || status=1
-run 'preempt=coop' sched locked world chan sync preempt goroutine park local coro || status=1
-run 'preempt=off' sched locked world chan sync preempt goroutine park local coro || status=1
-run 'slice_us=200' sched locked world chan sync time goroutine park local coro || status=1
+run 'sched=global' "${always[@]}" spawn time preempt || status=1
+run 'sched=single' "${always[@]}" spawn time preempt || status=1
+run 'preempt=coop' "${always[@]}" preempt || status=1
+run 'preempt=off' "${always[@]}" preempt || status=1
+run 'slice_us=200' "${always[@]}" time || status=1
 for seed in 1 2 3; do
-    run "chaos=30 seed=$seed" sched locked world chan sync time goroutine park local coro || status=1
+    run "chaos=30 seed=$seed" "${always[@]}" time || status=1
 done
 exit "$status"

@@ -132,7 +132,9 @@ fn choose(channels: &[Modelled], at: [usize; 3], value: u32, form: u64) -> Outco
         },
         _ => {
             let mut select = Select::new();
-            (select.recv(a), select.recv(b), select.send(tx));
+            select.recv(a);
+            select.recv(b);
+            select.send(tx);
             let ready = select.try_ready().is_ok();
             match select.try_select() {
                 Ok(operation) => {

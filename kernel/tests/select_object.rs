@@ -250,12 +250,9 @@ fn the_biased_form_prefers_the_first() {
             channels[i].0.send(i).unwrap();
         }
     }
-    for i in 0..4 {
+    for (i, (_, rx)) in channels.iter().enumerate() {
         let operation = select.select();
-        assert_eq!(
-            (operation.index(), operation.recv(&channels[i].1)),
-            (i, Ok(i))
-        );
+        assert_eq!((operation.index(), operation.recv(rx)), (i, Ok(i)));
     }
 }
 
