@@ -12,8 +12,8 @@ select! { recv(rx) => {} } // expected `-> pattern` for the result of `recv(…)
 select! { send(tx, 1) => {} } // expected `-> pattern` for the result of `send(…)`
 select! { default -> x => {} } // `default` has no result: expected `=>`
 select! { default() -> x => {} } // `default` has no result: expected `=>`
-select! { recv(rx) -> v => {}; default => {} } // expected `recv(receiver) -> pattern => body`
-select! { recv(rx) -> v => f(); default => {} } // expected `,` between cases
+select! { recv(rx) -> v => {}; default => {} } // cases are separated by `,`, not by `;`
+select! { recv(rx) -> v => f(); default => {} } // cases are separated by `,`, not by `;`
 select! { recv(rx) -> v => f() recv(rx) -> w => {} } // expected `,` between cases
 select! { receive(rx) -> v => {} } // expected `recv(receiver) -> pattern => body`
 select! { recv() -> v => {} } // `recv` takes one argument: the receiver
@@ -23,7 +23,7 @@ select! { default(a, b) => {} } // `default` takes no argument, or one: the time
 select! { default => {} default => {} } // there can be only one `default` case
 select! { recv(rx) -> v } // expected `=>` and a body after `recv(…)`
 select! { recv(rx) -> v => } // expected an expression
-select! { recv(rx) -> => {} } // expected one of: identifier
+select! { recv(rx) -> => {} } // expected a pattern after `->`; `_` ignores the result
 select! { recv(1) -> v => {} } // error
 select! { send(rx, 1) -> v => {} } // error
 select! { recv(tx) -> v => {} } // error

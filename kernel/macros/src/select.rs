@@ -105,6 +105,9 @@ fn pattern(name: &Ident, input: ParseStream<'_>) -> syn::Result<Pat> {
         return Err(input.error(text));
     }
     input.parse::<Token![->]>()?;
+    if input.peek(Token![=>]) {
+        return Err(input.error("expected a pattern after `->`; `_` ignores the result"));
+    }
     Pat::parse_multi_with_leading_vert(input)
 }
 
@@ -164,6 +167,9 @@ fn parse_body(input: ParseStream<'_>) -> syn::Result<Expr> {
             | Expr::While(_)
             | Expr::ForLoop(_)
     );
+    if input.peek(Token![;]) {
+        return Err(input.error("cases are separated by `,`, not by `;`"));
+    }
     if input.peek(Token![,]) {
         while input.peek(Token![,]) {
             input.parse::<Token![,]>()?;
