@@ -176,6 +176,19 @@ gosched::sync::waitgroup::WaitGroup::*(...)
 gosched: *
 TEXT
 
+unlocked() { # NAME TEXT: the fatal error of an unlock too many
+    ends 2 "$1" <<TEXT
+fatal error: sync: $2
+
+goroutine 1 [running]:
+...
+gosched: *
+TEXT
+}
+unlocked unlock-mutex 'unlock of unlocked mutex'
+unlocked unlock-read 'RUnlock of unlocked RWMutex'
+unlocked unlock-write 'Unlock of unlocked RWMutex'
+
 # ---- Levels of tracebacks ------------------------------------------------------------------------
 
 ends 2 panic-others -- traceback=none <<'TEXT'

@@ -15,7 +15,9 @@ run() { # COMMAND-LINE SUITE...
 
 channels=(chan chan_ops chan_values chan_timers chan_close)
 selects=(select_go select_park select_object select_nil)
-always=(sched locked world sync goroutine park local coro "${channels[@]}" "${selects[@]}")
+syncs=(sync_mutex sync_rwlock sync_condvar sync_once sync_groups sync_permits)
+always=(sched locked world goroutine park local coro)
+always+=("${channels[@]}" "${selects[@]}" "${syncs[@]}")
 
 status=0
 run 'sched=global' "${always[@]}" spawn time preempt || status=1

@@ -22,7 +22,7 @@ use core::time::Duration;
 use gosched::arch::switch::systemstack;
 use gosched::base::cmdline::options;
 use gosched::chan::{Receiver, Sender, bounded};
-use gosched::sync::{Mutex, WaitGroup};
+use gosched::sync::{Mutex, RwLock, WaitGroup};
 use gosched::{go, println, runtime, time};
 
 /// Name, and what it does.
@@ -49,6 +49,18 @@ const SCENARIOS: &[Scenario] = &[
     ("panic-index", || println!("{}", [1, 2][black_box(5)])),
     ("panic-others", panic_among_others),
     ("waitgroup", || WaitGroup::new().done()),
+    ("unlock-mutex", || {
+        // SAFETY: nobody has its value; that nobody has the lock either is the mistake to show.
+        unsafe { Mutex::new(()).force_unlock() }
+    }),
+    ("unlock-read", || {
+        // SAFETY: as above.
+        unsafe { RwLock::new(()).force_unlock_read() }
+    }),
+    ("unlock-write", || {
+        // SAFETY: as above.
+        unsafe { RwLock::new(()).force_unlock_write() }
+    }),
     ("deadlock", deadlock),
     ("deadlock-all", deadlock_of_all),
     ("deadlock-self", lock_twice),

@@ -1,9 +1,9 @@
 //! Which atomics the protocol objects are built from: core's, or loom's in a model.
 //!
-//! Only structs that a model drives import from here (`RunQueue`, `Note`, `Spinning`, `Ticket`);
-//! everything else uses `core::sync::atomic` directly.
+//! Only structs that a model drives import from here (`RunQueue`, `Note`, `Spinning`, `Ticket`,
+//! `MutexState`, `GroupState`); everything else uses `core::sync::atomic` directly.
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
+pub(crate) use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
 #[cfg(loom)]
-pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering, fence};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};

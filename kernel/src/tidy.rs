@@ -33,8 +33,8 @@ const LEVELS: &[&[&str]] = &[
 ];
 
 /// Names at the crate's root that are not modules, and the module that they come from. The macros
-/// of `gosched_macros` come from another crate, below all, and `model` is a function of the crate
-/// that the models are compiled in.
+/// of `gosched_macros` come from another crate, below all, and `model` and `Parking` are of the
+/// crate that the models are compiled in.
 const ROOT_NAMES: &[(&str, &str)] = &[
     ("__print", "base"),
     ("print", "base"),
@@ -48,6 +48,7 @@ const ROOT_NAMES: &[(&str, &str)] = &[
     ("Local", "goroutine"),
     ("go", "goroutine"),
     ("goroutine_local", "goroutine"),
+    ("Parking", "primitive"),
     ("Bencher", "testing"),
     ("test_main", "testing"),
     ("bench_main", "testing"),

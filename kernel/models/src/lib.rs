@@ -14,6 +14,9 @@
 
 extern crate alloc;
 
+use loom::sync::Notify;
+use loom::sync::atomic::{AtomicBool, Ordering};
+
 #[path = "../../src/primitive.rs"]
 mod primitive;
 
@@ -28,6 +31,38 @@ mod sched {
     pub mod runq;
     pub mod spinning;
     pub mod ticket;
+}
+
+#[path = "../../src/sync"]
+mod sync {
+    pub mod mutex_state;
+    pub mod waitgroup_state;
+}
+
+/// Parking and readying. Loom's own `Notify` may wake without having been notified.
+pub(crate) struct Parking {
+    ready: AtomicBool,
+    notify: Notify,
+}
+
+impl Parking {
+    pub(crate) fn new() -> Self {
+        Self {
+            ready: AtomicBool::new(false),
+            notify: Notify::new(),
+        }
+    }
+
+    pub(crate) fn park(&self) {
+        while !self.ready.load(Ordering::Acquire) {
+            self.notify.wait();
+        }
+    }
+
+    pub(crate) fn ready(&self) {
+        self.ready.store(true, Ordering::Release);
+        self.notify.notify();
+    }
 }
 
 /// Runs `f` under loom with at most `preemptions` switches that no thread asked for; more of them

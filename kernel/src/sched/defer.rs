@@ -74,6 +74,32 @@ pub fn remove(deferred: NonNull<Deferred>) {
     debug_assert!(false, "a deferred call is removed twice");
 }
 
+/// Calls `f`. If the goroutine ends inside instead of returning, `cleanup` is called then. For who
+/// has promised something to others: a `Once` that its closure will be done, a group that it will
+/// be told. Costs a few stores.
+pub fn on_goexit<R>(cleanup: &dyn Fn(), f: impl FnOnce() -> R) -> R {
+    #[repr(C)]
+    struct Cleanup<'a> {
+        record: Deferred,
+        cleanup: &'a dyn Fn(),
+    }
+    unsafe fn run(record: NonNull<Deferred>) {
+        // SAFETY: it is the first field of the Cleanup below, whose frame was abandoned as it was.
+        let this = unsafe { record.cast::<Cleanup<'_>>().as_ref() };
+        (this.cleanup)();
+    }
+    let this = Cleanup {
+        record: Deferred::new(run),
+        cleanup,
+    };
+    let record = NonNull::from(&this).cast::<Deferred>();
+    // SAFETY: `this` stays in place until it is removed below, or its frame is abandoned.
+    unsafe { push(record) };
+    let result = f();
+    remove(record);
+    result
+}
+
 /// Runs what the running goroutine has deferred, and what that defers.
 #[inline]
 pub fn run_all() {

@@ -1,70 +1,145 @@
-//! A counting semaphore for goroutines (Go: `semacquire`, `semrelease`).
+//! A weighted semaphore for goroutines, strictly in order (Go: `golang.org/x/sync/semaphore`, and
+//! `semacquire` with one permit).
 //!
-//! Released permits go straight to the first waiter: its sudog is taken out under the lock and the
-//! count never shows the permit, so nobody barges in and nobody is forgotten.
+//! All under one lock. `free` permits are there for whoever comes while nobody waits; as soon as
+//! somebody waits, newcomers queue behind, even if what they want is free. Released permits go
+//! straight to the first waiters whose wishes they fill: a waiter that is taken out of the queue
+//! has its permits already, so nobody barges in. A first waiter whose wish is not filled holds back
+//! all behind it; if time ends its wait, whoever stood behind it is looked at anew.
+//!
+//! `free` counts what nobody holds, so permits are exact whatever ends a wait: the ticket of the
+//! waiter decides between a release and the limit.
 
 use crate::base::lock::{Lock, Rank};
-use crate::sched::g::getg;
+use crate::sched::g::{G, getg};
+use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
+use crate::sched::wait::{self, Limit, Place, Waited};
 
 struct State {
-    permits: u32,
+    free: usize,
     waiters: WaitQueue,
 }
 
-/// A number of permits, and the goroutines that wait for one.
+/// A number of permits, and the goroutines that wait for some.
 pub struct Semaphore {
+    size: usize,
     state: Lock<State>,
 }
 
 impl Semaphore {
     /// A semaphore with this many permits.
-    pub const fn new(permits: u32) -> Self {
+    pub const fn new(size: usize) -> Self {
         Self {
+            size,
             state: Lock::new(
                 Rank::Chan,
                 State {
-                    permits,
+                    free: size,
                     waiters: WaitQueue::new(),
                 },
             ),
         }
     }
 
-    /// Takes a permit; parks until there is one.
-    pub fn acquire(&self, reason: WaitReason) {
-        let mut state = self.state.lock();
-        if state.permits > 0 {
-            state.permits -= 1;
-            return;
-        }
-        let sudog = Sudog::new(getg(), core::ptr::null_mut());
-        // SAFETY: this goroutine stays parked, and the sudog in place, until `release` took it out.
-        unsafe { state.waiters.enqueue(&sudog) };
-        park::gopark_unlock(state, reason);
+    /// How many permits there are in all.
+    pub fn size(&self) -> usize {
+        self.size
     }
 
-    /// Takes a permit if there is one now.
-    pub fn try_acquire(&self) -> bool {
-        let mut state = self.state.lock();
-        let got = state.permits > 0;
-        if got {
-            state.permits -= 1;
-        }
-        got
+    /// How many of them nobody holds now.
+    pub fn free(&self) -> usize {
+        self.state.lock().free
     }
 
-    /// Gives a permit to the first waiter, or back.
-    pub fn release(&self) {
+    /// Takes `n` permits; parks until there are as many, at most until the limit.
+    ///
+    /// More than there are in all come never. Who wants them waits for the limit, but not in the
+    /// queue, where it would hold up all behind it.
+    pub fn acquire(&self, n: usize, limit: Limit, reason: WaitReason) -> Waited {
         let mut state = self.state.lock();
-        let waiter = state.waiters.dequeue().map(|sudog| sudog.g);
-        if waiter.is_none() {
-            state.permits += 1;
+        if state.take(n) {
+            return Waited::Woken;
+        }
+        if limit.is_over() {
+            return Waited::TimedOut;
+        }
+        if n > self.size {
+            drop(state);
+            let nobody = Lock::new(Rank::Chan, WaitQueue::new());
+            let sudog = Sudog::new(getg(), core::ptr::null_mut());
+            return wait::wait(nobody.lock(), |q| q, &sudog, Place::Back, limit, reason);
+        }
+        let sudog = Sudog::new(getg(), core::ptr::from_ref(&n).cast_mut().cast());
+        let waited = wait::wait(
+            state,
+            |s| &mut s.waiters,
+            &sudog,
+            Place::Back,
+            limit,
+            reason,
+        );
+        if waited == Waited::TimedOut {
+            // It may have been the one that the others waited behind.
+            self.serve(0);
+        }
+        waited
+    }
+
+    /// Takes `n` permits if they are there and nobody waits.
+    pub fn try_acquire(&self, n: usize) -> bool {
+        self.state.lock().take(n)
+    }
+
+    /// Gives `n` permits back, to the first waiters if there are any.
+    ///
+    /// # Panics
+    /// `semaphore: released more than held`.
+    pub fn release(&self, n: usize) {
+        assert!(self.serve(n), "semaphore: released more than held");
+    }
+
+    /// Adds `n` to the free permits and hands them out. False, with nothing done, if that would be
+    /// more than there are.
+    fn serve(&self, n: usize) -> bool {
+        let mut state = self.state.lock();
+        if n > self.size - state.free {
+            return false;
+        }
+        state.free += n;
+        let mut ready = GQueue::new();
+        while let Some(gp) = state.grant() {
+            ready.push_back(gp);
         }
         drop(state);
-        if let Some(gp) = waiter {
+        while let Some(gp) = ready.pop_front() {
             park::goready(gp);
         }
+        true
     }
+}
+
+impl State {
+    fn take(&mut self, n: usize) -> bool {
+        let there = self.waiters.is_empty() && n <= self.free;
+        if there {
+            self.free -= n;
+        }
+        there
+    }
+
+    /// Fills the first waiter's wish, if the free permits do.
+    fn grant(&mut self) -> Option<&'static G> {
+        let free = self.free;
+        let sudog = self.waiters.dequeue_if(|sudog| wish(sudog) <= free)?;
+        self.free -= wish(sudog);
+        Some(sudog.g)
+    }
+}
+
+/// How many permits this waiter wants.
+fn wish(sudog: &Sudog) -> usize {
+    // SAFETY: `acquire` made the sudog point to its `n`, which is there while it waits.
+    unsafe { *sudog.elem.get().cast::<usize>() }
 }

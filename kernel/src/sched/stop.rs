@@ -14,6 +14,7 @@ use crate::sched::m::{ALLM, M, getm};
 use crate::sched::model::{self, Model};
 use crate::sched::p::{ALLP, P, PStatus};
 use crate::sched::park::WaitReason;
+use crate::sched::wait::Limit;
 use crate::sched::{SCHED, fatal, idle, preempt};
 
 /// How often the request to stop is repeated.
@@ -24,7 +25,10 @@ const STUCK_NS: u64 = 60_000_000_000;
 
 /// Stops all other Ps. Preemption stays off until [`start_the_world`].
 pub(super) fn stop_the_world() {
-    SCHED.worldsema.acquire(WaitReason::Semacquire);
+    // Without a limit there is but one outcome.
+    let _ = SCHED
+        .worldsema
+        .acquire(1, Limit::Forever, WaitReason::Semacquire);
     preempt_off();
     let me = getm()
         .p
@@ -59,7 +63,7 @@ pub(super) fn start_the_world(n: usize) {
     systemstack(|| procresize(m, n));
     idle::wakep();
     preempt_on();
-    SCHED.worldsema.release();
+    SCHED.worldsema.release(1);
 }
 
 /// Changes how many Ps there are; 0 only asks. Returns how many there were.

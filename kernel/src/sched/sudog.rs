@@ -100,9 +100,18 @@ impl WaitQueue {
 
     /// Takes the first waiter whose wait nobody else has ended.
     pub fn dequeue(&mut self) -> Option<&Sudog> {
+        self.dequeue_if(|_| true)
+    }
+
+    /// Takes the first waiter, as [`WaitQueue::dequeue`] does, but none whom `want` refuses, and
+    /// then none behind it either.
+    pub fn dequeue_if(&mut self, want: impl Fn(&Sudog) -> bool) -> Option<&Sudog> {
         loop {
             // SAFETY: sudogs in the queue are alive.
             let sudog = unsafe { self.first?.as_ref() };
+            if !want(sudog) {
+                return None;
+            }
             self.unlink(sudog);
             if sudog
                 .ticket

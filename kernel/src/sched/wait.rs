@@ -91,6 +91,26 @@ pub fn wait<T>(
     limit: Limit,
     reason: WaitReason,
 ) -> Waited {
+    // SAFETY: whoever ends this goroutine's wait takes the sudog out, or `wait_queued` does.
+    unsafe {
+        match place {
+            Place::Back => queue(&mut guard).enqueue(sudog),
+            Place::Front => queue(&mut guard).enqueue_front(sudog),
+        }
+    }
+    wait_queued(guard, queue, sudog, limit, reason)
+}
+
+/// As [`wait`], for a sudog that this goroutine put into the queue before; nobody has taken it out
+/// since.
+#[inline]
+pub fn wait_queued<T>(
+    guard: LockGuard<'_, T>,
+    queue: impl Fn(&mut T) -> &mut WaitQueue,
+    sudog: &Sudog,
+    limit: Limit,
+    reason: WaitReason,
+) -> Waited {
     let gp = sudog.g;
     let until_ns = match limit {
         Limit::Now => 0,
@@ -99,13 +119,6 @@ pub fn wait<T>(
     };
     if until_ns != NEVER {
         sudog.ticket.set(Some(gp.wait.begin()));
-    }
-    // SAFETY: whoever ends this goroutine's wait took the sudog out, or it is taken out below.
-    unsafe {
-        match place {
-            Place::Back => queue(&mut guard).enqueue(sudog),
-            Place::Front => queue(&mut guard).enqueue_front(sudog),
-        }
     }
     if until_ns == NEVER {
         park::gopark_unlock(guard, reason);

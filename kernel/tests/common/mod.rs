@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use gosched::arch;
 use gosched::runtime;
 use gosched::sched::SCHED;
+use gosched::sched::g::Status;
 use gosched::time::{self, Duration};
 
 /// The length of the time slice is another one until this goes.
@@ -84,4 +85,46 @@ pub(crate) fn applies(condition: bool, needs: &str) -> bool {
         gosched::println!("skipped: needs {needs}");
     }
     condition
+}
+
+/// How many goroutines wait for this, by its words in a dump.
+pub(crate) fn waiting(reason: &str) -> usize {
+    let mut count = 0;
+    SCHED.for_each_g(|gp| {
+        let waits = gp.status() == Status::Waiting && gp.waitreason().text() == reason;
+        count += usize::from(waits);
+    });
+    count
+}
+
+/// Waits until `n` goroutines wait for this.
+pub(crate) fn await_waiting(n: usize, reason: &str) {
+    assert!(
+        eventually(|| waiting(reason) == n),
+        "{} instead of {n} wait for {reason}",
+        waiting(reason)
+    );
+}
+
+/// Random numbers for a test's times: xorshift64.
+pub(crate) struct Random(u64);
+
+impl Random {
+    /// A stream of its own for each `n`.
+    pub(crate) fn new(n: u64) -> Self {
+        Self((n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// Below `n`.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n
+    }
+
+    /// Less than `us` microseconds, in nanoseconds' steps.
+    pub(crate) fn micros(&mut self, us: u64) -> Duration {
+        Duration::from_nanos(self.below(us * 1000))
+    }
 }
