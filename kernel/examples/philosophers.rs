@@ -2,8 +2,8 @@
 //! takes the lower-numbered fork first, and nobody starves, since who waits for a fork gets it in
 //! turn.
 //!
-//! The philosophers are goroutines in a scope, which lets them borrow the table; what they did comes
-//! over a channel.
+//! The philosophers are goroutines in a scope, which lets them borrow the table; what they did
+//! comes over a channel.
 #![no_std]
 #![no_main]
 

@@ -8,8 +8,8 @@
 //! a bit that was set is a value that was doubled; what is not set at the end was lost. Sums and
 //! exclusive-ors, kept by each goroutine for itself, say the same by another way.
 //!
-//! Blocking operations have no limit, so all may come to wait for each other. A goroutine of its own
-//! takes part every 50 µs in what others wait for, and closes a channel now and then.
+//! Blocking operations have no limit, so all may come to wait for each other. A goroutine of its
+//! own takes part every 50 µs in what others wait for, and closes a channel now and then.
 //!
 //! `cargo test --test accounting -- ops=100000000 seed=7` for more, or for another run; the default
 //! seed is the scheduler's. Every round of ten million begins with new channels.

@@ -96,7 +96,10 @@ fn a_parked_select_receive_is_met_by_every_send() {
         |tx| tx.send_timeout(1, ms(100_000)).is_ok(),
         |tx| select! { send(tx, 1) -> sent => sent.is_ok(), default => false },
         |tx| select! { send(tx, 1) -> sent => sent.is_ok(), default(ms(100_000)) => false },
-        |tx| select! { send(tx, 1) -> sent => sent.is_ok(), recv(chan::never::<u8>()) -> _ => false },
+        |tx| {
+            let never = chan::never::<u8>();
+            select! { send(tx, 1) -> sent => sent.is_ok(), recv(never) -> _ => false }
+        },
         |tx| {
             let mut select = Select::new();
             select.send(tx);
