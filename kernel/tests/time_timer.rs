@@ -37,25 +37,25 @@ impl Count {
     }
 }
 
-/// Go's TestAfterFunc: each call starts the next timer and then sleeps. Would catch calls that run
-/// on the scheduler's stack, or wait for those of other timers.
+/// Go's TestAfterFunc: each call starts the next timer and then waits. Would catch calls that run on
+/// the scheduler's stack, or wait for those of other timers.
 #[gosched::test]
 fn calls_of_different_timers_do_not_wait_for_each_other() {
-    fn step(left: usize, done: chan::Sender<()>) {
+    fn step(left: usize, group: &WaitGroup, end: &chan::Receiver<()>) {
         if left == 0 {
-            done.send(()).unwrap();
-            return;
+            return group.done();
         }
-        let _timer = Timer::after_func(Duration::ZERO, move || step(left - 1, done.clone()));
-        time::sleep(HOUR);
+        let (next, of_next) = (group.clone(), end.clone());
+        let _timer = Timer::after_func(Duration::ZERO, move || step(left - 1, &next, &of_next));
+        assert!(end.recv().is_err());
     }
-    let (tx, rx) = chan::bounded(1);
-    step_in_goroutine(step, tx);
-    assert!(rx.recv_timeout(Duration::from_secs(30)).is_ok());
-}
-
-fn step_in_goroutine(step: fn(usize, chan::Sender<()>), done: chan::Sender<()>) {
-    go(move || step(10, done));
+    let (tx, end) = chan::bounded(0);
+    let last = WaitGroup::new();
+    last.add(1);
+    let first = last.clone();
+    go(move || step(10, &first, &end));
+    last.wait();
+    drop(tx);
 }
 
 /// Go's TestAfterStop. Would catch a stopped timer that fires, and a second stop that is true.
