@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# All suites again and again, with 1, 2, 4 and 8 CPUs: .ci/soak.sh [ROUNDS], 20 if not given.
+# All suites again and again, with 1, 2, 4 and 8 CPUs:
+#
+#     .ci/soak.sh [ROUNDS [ARGUMENT...]]      20 rounds if not given; the arguments are the suites'
 #
 # Ends at the first failure, whose log it shows. One line for each round and number of CPUs.
 set -euo pipefail
@@ -12,7 +14,7 @@ trap 'rm -f -- "$log"' EXIT
 for ((round = 1; round <= rounds; round++)); do
     for cpus in 1 2 4 8; do
         start=$SECONDS
-        if ! SMP=$cpus cargo test --no-fail-fast -- --nocapture >"$log" 2>&1; then
+        if ! SMP=$cpus cargo test --no-fail-fast -- --nocapture "${@:2}" >"$log" 2>&1; then
             cat "$log"
             printf 'round %d with %d CPUs FAILED\n' "$round" "$cpus"
             exit 1
