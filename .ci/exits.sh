@@ -205,8 +205,9 @@ goroutine 1 [running]:
 gosched: *
 ! created by *
 TEXT
-# The goroutine that spins on another CPU is shown with its stack, where its CPU was stopped.
-ends 2 panic-others -- traceback=all <<'TEXT'
+# The goroutine that spins on another CPU is shown with its stack, where its CPU was stopped. With a
+# slice that does not end: the instant of the panic may else be that of its preemption.
+ends 2 panic-others -- traceback=all slice_us=60000000 <<'TEXT'
 panic: work failed
 
 goroutine 1 [running]:
