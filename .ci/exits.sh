@@ -189,6 +189,31 @@ unlocked unlock-mutex 'unlock of unlocked mutex'
 unlocked unlock-read 'RUnlock of unlocked RWMutex'
 unlocked unlock-write 'Unlock of unlocked RWMutex'
 
+ends 2 panic-coroutine -- traceback=all <<'TEXT'
+panic: work failed
+
+goroutine 2 [running]:
+exits::fail_at_work(...)
+...
+goroutine 1 [coroutine]:
+...
+gosched: *
+TEXT
+ends 2 coroutine-scope <<'TEXT'
+panic: coro: yield within a scope
+
+goroutine 2 [running]:
+...
+gosched: *
+TEXT
+ends 2 coroutine-pin <<'TEXT'
+panic: coro: a pin or thread lock of the body's own is held over a yield, or at its end
+
+goroutine 2 [running]:
+...
+gosched: *
+TEXT
+
 # ---- Levels of tracebacks ------------------------------------------------------------------------
 
 ends 2 panic-others -- traceback=none <<'TEXT'

@@ -22,6 +22,7 @@ use core::time::Duration;
 use gosched::arch::switch::systemstack;
 use gosched::base::cmdline::options;
 use gosched::chan::{Receiver, Sender, bounded};
+use gosched::coro::Coroutine;
 use gosched::sync::{Mutex, RwLock, WaitGroup};
 use gosched::{go, println, runtime, time};
 
@@ -48,6 +49,13 @@ const SCENARIOS: &[Scenario] = &[
     ("panic-system", panic_on_g0),
     ("panic-index", || println!("{}", [1, 2][black_box(5)])),
     ("panic-others", panic_among_others),
+    ("panic-coroutine", panic_in_coroutine),
+    ("coroutine-scope", || {
+        let _ = Coroutine::new(|y| gosched::scope(|_| y.yield_(1))).resume();
+    }),
+    ("coroutine-pin", || {
+        let _ = Coroutine::new(|y| (runtime::pin(0), y.yield_(1)).1).resume();
+    }),
     ("waitgroup", || WaitGroup::new().done()),
     ("unlock-mutex", || {
         // SAFETY: nobody has its value; that nobody has the lock either is the mistake to show.
@@ -275,6 +283,15 @@ fn panic_among_others() {
     }
     time::sleep(Duration::from_millis(20));
     fail_at_work();
+}
+
+/// Go's TestPullPanic: the report is that of the body, and whoever resumed it is shown waiting.
+fn panic_in_coroutine() {
+    let mut body = Coroutine::new(|yielder| {
+        yielder.yield_(1);
+        fail_at_work();
+    });
+    while body.resume().is_some() {}
 }
 
 // ---- Nobody can run --------------------------------------------------------

@@ -162,4 +162,21 @@ fn set_and_replace_as_in_std() {
     assert_eq!(WORDS.with_borrow(|words| words.len()), 1);
 }
 
+/// A goexit in the middle of a `with`, which left the value in whatever state: it is not dropped.
+#[gosched::test]
+fn a_value_in_use_is_left_alone() {
+    goroutine_local!(static SORTED: RefCell<Vec<Arc<u32>>> = RefCell::new(Vec::new()));
+    let value = Arc::new(7);
+    let mine = value.clone();
+    let exited = spawn(move || {
+        SORTED.with_borrow_mut(|values| {
+            values.extend([mine.clone(), mine]);
+            values.sort_by(|_, _| runtime::goexit());
+        });
+    });
+    assert!(exited.join().is_err());
+    // Both clones are leaked, none is dropped twice.
+    assert_eq!(Arc::strong_count(&value), 3);
+}
+
 gosched::test_main!();

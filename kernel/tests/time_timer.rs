@@ -37,8 +37,8 @@ impl Count {
     }
 }
 
-/// Go's TestAfterFunc: each call starts the next timer and then waits. Would catch calls that run on
-/// the scheduler's stack, or wait for those of other timers.
+/// Go's TestAfterFunc: each call starts the next timer and then waits. Would catch calls that run
+/// on the scheduler's stack, or wait for those of other timers.
 #[gosched::test]
 fn calls_of_different_timers_do_not_wait_for_each_other() {
     fn step(left: usize, group: &WaitGroup, end: &chan::Receiver<()>) {

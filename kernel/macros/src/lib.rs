@@ -163,7 +163,9 @@ fn option(mark: &Option<marks::Mark>) -> Code {
 ///   receiver may be a `Receiver`, anything that derefs to one, or an `Option` of one or of a
 ///   reference to one: `None` is Go's nil channel, and never ready.
 /// - `send(sender, value) -> pattern => body`: the pattern is given a `Result<(), SendError<T>>`.
-///   The value is evaluated only if this case is chosen. The sender may be an `Option` too.
+///   The value is evaluated only if this case is chosen; whoever receives may wait for it by then,
+///   so an expression that leaves the `select!` instead (`return`, `?`) is a panic. The sender may
+///   be an `Option` too.
 /// - `default => body`: if no other case can proceed at once.
 /// - `default(timeout) => body`: if no other case could within this `Duration`.
 ///

@@ -13,7 +13,7 @@
 //!             let PATTERN0 = result;
 //!             BODY0
 //!         }
-//!         Some((1, grant)) => {
+//!         Some((1, Some(grant))) => {
 //!             let result = c1.send(grant, VALUE1);          only if chosen
 //!             slot0.end();                                  what is borrowed ends here
 //!             let PATTERN1 = result;
@@ -267,7 +267,7 @@ impl Case {
         let hygiene = Span::mixed_site();
         match &self.kind {
             Kind::Send { value, pattern, .. } => quote_spanned! {hygiene=>
-                ::core::option::Option::Some((#i, __grant)) => {
+                ::core::option::Option::Some((#i, ::core::option::Option::Some(__grant))) => {
                     #[allow(unreachable_code, clippy::diverging_sub_expression)]
                     let __result = #side.send(__grant, #value);
                     #end

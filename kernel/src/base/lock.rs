@@ -12,6 +12,7 @@
 //!
 //! The exclusion itself is `spin`'s; the order, the pinning and the bound are here.
 
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
@@ -86,6 +87,7 @@ impl<T> Lock<T> {
             lock: self,
             guard: Some(guard),
             ranked: true,
+            of_this_m: PhantomData,
         }
     }
 
@@ -98,6 +100,7 @@ impl<T> Lock<T> {
                 lock: self,
                 guard: Some(guard),
                 ranked: false,
+                of_this_m: PhantomData,
             }),
             None => {
                 preempt_on();
@@ -185,6 +188,8 @@ pub struct LockGuard<'a, T> {
     guard: Option<SpinMutexGuard<'a, T>>,
     /// Its rank was noted.
     ranked: bool,
+    /// Held by this M: a guard does not go to another goroutine.
+    of_this_m: PhantomData<*mut ()>,
 }
 
 impl<'a, T> LockGuard<'a, T> {

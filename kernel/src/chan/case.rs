@@ -1,6 +1,7 @@
 //! What the code of `select!` calls. Not for use by hand.
 
 use core::cell::Cell;
+use core::mem::ManuallyDrop;
 use core::time::Duration;
 
 use crate::chan::error::{RecvError, SendError};
@@ -57,6 +58,7 @@ impl<'a, T> Sink<'a, T> {
     /// # Errors
     /// Disconnected.
     pub fn send(&self, grant: Grant, value: T) -> Result<(), SendError<T>> {
+        let grant = ManuallyDrop::new(grant);
         let sender = self.0.expect("a case without a channel is never chosen");
         assert!(
             sender.select_chan().key() == grant.key,
@@ -66,10 +68,17 @@ impl<'a, T> Sink<'a, T> {
     }
 }
 
-/// The right to send one value without waiting.
+/// The right to send one value without waiting, and the duty: the other side may wait for it.
 pub struct Grant {
     place: *mut (),
     key: usize,
+}
+
+impl Drop for Grant {
+    /// The value's expression has left the `select!`; compare `SelectedOperation`.
+    fn drop(&mut self) {
+        panic!("left a `select!` without the value of the `send` that was chosen");
+    }
 }
 
 /// Which case was chosen, with its grant if it is a send.
@@ -77,13 +86,13 @@ pub fn select<const N: usize>(
     mut cases: [Case<'_>; N],
     biased: bool,
     limit: Limit,
-) -> Option<(usize, Grant)> {
+) -> Option<(usize, Option<Grant>)> {
     let mut order = [[0; 2]; N];
     let index = select::select(&mut cases, order.as_flattened_mut(), biased, limit)?;
-    let grant = Grant {
-        place: cases[index].grant(),
+    let grant = cases[index].grant().map(|place| Grant {
+        place,
         key: cases[index].key(),
-    };
+    });
     Some((index, grant))
 }
 

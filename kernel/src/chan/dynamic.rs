@@ -304,9 +304,9 @@ impl<'a> Select<'a> {
         }
         let place = self.choose(limit)?;
         let operation = &mut self.operations[place];
-        let outcome = match operation.slot.take() {
-            Some(slot) => Outcome::Received(slot),
-            None => Outcome::Granted(self.cases[place].grant()),
+        let outcome = match (self.cases[place].grant(), operation.slot.take()) {
+            (Some(grant), _) => Outcome::Granted(grant),
+            (None, slot) => Outcome::Received(slot.expect("a receive has a slot")),
         };
         let channel = operation.side.channel();
         Some(SelectedOperation {

@@ -94,9 +94,9 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// After it was chosen: the grant of a send.
-    pub(super) fn grant(&self) -> *mut () {
-        self.sudog.elem.get()
+    /// After it was chosen: the grant of a send; a receive has none.
+    pub(super) fn grant(&self) -> Option<*mut ()> {
+        (self.op == Op::Send).then(|| self.sudog.elem.get())
     }
 
     /// Which channel.

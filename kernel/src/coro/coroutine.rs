@@ -20,7 +20,8 @@
 //! A coroutine that is dropped while it is suspended is resumed once more, to end: from then on
 //! each yield returns false at once. One that never began does not begin. So no goroutine is left
 //! behind, unless the `Coroutine` itself is forgotten: then its goroutine stays suspended for ever,
-//! and nothing of what it borrows is used again. That is why the closure may borrow.
+//! and nothing of what it borrows is used again. That is why the closure may borrow, and why it may
+//! not yield within a [`scope`](crate::scope), whose goroutines would go on with what it lent them.
 //!
 //! # Misuse
 //!
@@ -33,12 +34,15 @@ use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use crate::goroutine::caller_pc;
 use crate::mem::stack;
 use crate::sched::coro::Coro;
 use crate::sched::defer::{self, Deferred};
 use crate::sched::fatal;
+use crate::sched::g::getg;
+use crate::sched::lockedm::{self, Binding};
 use crate::sched::newproc::{self, Attributes};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,7 +62,21 @@ struct Shared<Y, R> {
     /// The body is to end: nobody takes what it yields.
     stop: Cell<bool>,
     yielded: Cell<Option<Y>>,
+    /// What bound whoever resumed, and binds the body while it runs.
+    binding: Cell<Binding>,
     result: Cell<Option<R>>,
+}
+
+impl<Y, R> Shared<Y, R> {
+    /// The body gives back what binds it to a CPU as it got it: the switch hands it over (Go:
+    /// `coroutine: thread lock changed`).
+    #[track_caller]
+    fn assert_same_binding(&self) {
+        assert!(
+            self.binding.get() == lockedm::binding(),
+            "coro: a pin or thread lock of the body's own is held over a yield, or at its end"
+        );
+    }
 }
 
 /// A closure that runs piece by piece, on a goroutine of its own.
@@ -124,6 +142,7 @@ unsafe fn end<Y, R>(at_end: NonNull<Deferred>) {
     if shared.phase.get() != Phase::Returned {
         shared.phase.set(Phase::Exited);
     }
+    shared.assert_same_binding();
     // SAFETY: the body is active, and this is the last of its deferred calls: it was the first to
     // be pushed, and what others push when they run has run before it.
     unsafe { shared.coro.exit() }
@@ -174,6 +193,7 @@ impl<'a, Y: Send + 'a, R: Send + 'a> Coroutine<'a, Y, R> {
             phase: Cell::new(Phase::Suspended),
             stop: Cell::new(false),
             yielded: Cell::new(None),
+            binding: Cell::new(lockedm::binding()),
             result: Cell::new(None),
         });
         let shared = NonNull::from(Box::leak(shared));
@@ -288,6 +308,7 @@ impl<Y, R> Coroutine<'_, Y, R> {
             "coro: resume called again before yield"
         );
         shared.phase.set(Phase::Running);
+        shared.binding.set(lockedm::binding());
         // SAFETY: the body is suspended, so this side is active; the coroutine stays until it ends.
         unsafe { shared.coro.switch() };
         if shared.phase.get() == Phase::Exited {
@@ -323,6 +344,10 @@ impl<Y, R> Yielder<Y, R> {
     /// coroutine was stopped, and the body is to return. A value that is yielded after that is
     /// dropped.
     ///
+    /// # Panics
+    /// Within a [`scope`](crate::scope), and if the body has pinned itself or locked its thread and
+    /// not undone that.
+    ///
     /// ```
     /// use gosched::coro::Coroutine;
     ///
@@ -342,6 +367,11 @@ impl<Y, R> Yielder<Y, R> {
         assert!(
             shared.phase.get() == Phase::Running,
             "coro: yield called again before resume"
+        );
+        shared.assert_same_binding();
+        assert!(
+            getg().open_scopes.load(Ordering::Relaxed) == 0,
+            "coro: yield within a scope"
         );
         if shared.stop.get() {
             return false;

@@ -128,6 +128,9 @@ struct Head {
     key: *const (),
     next: *mut Head,
     alive: Cell<bool>,
+    /// How many `with`s have not returned. If the goroutine ends in one, its frames, which were
+    /// just using the value, are abandoned: who knows what state it is in. It is left alone then.
+    uses: Cell<usize>,
     drop_value: unsafe fn(*mut Head),
     free: unsafe fn(*mut Head),
 }
@@ -189,7 +192,9 @@ unsafe fn end(at_end: NonNull<Deferred>) {
         // SAFETY: the node is alive, and not dropped twice.
         unsafe {
             head.as_ref().alive.set(false);
-            (head.as_ref().drop_value)(head.as_ptr());
+            if head.as_ref().uses.get() == 0 {
+                (head.as_ref().drop_value)(head.as_ptr());
+            }
         }
     }
     defer::remove(at_end);
@@ -234,19 +239,17 @@ impl<T: 'static> Local<T> {
     }
 
     /// The goroutine's value, which `init` makes if there is none yet.
-    fn get_or_init(&'static self, init: impl FnOnce() -> T) -> Result<NonNull<T>, AccessError> {
+    fn get_or_init(
+        &'static self,
+        init: impl FnOnce() -> T,
+    ) -> Result<NonNull<Node<T>>, AccessError> {
         let node = match self.node() {
             Some(node) => node,
             None => self.insert(init()),
         };
         // SAFETY: nodes stay until the goroutine ends; only it reads and writes them.
-        let node = unsafe { node.as_ref() };
-        if !node.head.alive.get() {
-            return Err(AccessError);
-        }
-        // SAFETY: as above; exclusive references are made of dead ones only, and in `insert`.
-        let value: &T = unsafe { &*node.value.get() };
-        Ok(NonNull::from(value))
+        let alive = unsafe { node.as_ref() }.head.alive.get();
+        alive.then_some(node).ok_or(AccessError)
     }
 
     fn insert(&'static self, value: T) -> NonNull<Node<T>> {
@@ -266,6 +269,7 @@ impl<T: 'static> Local<T> {
                 key: self.key(),
                 next: locals.first.get(),
                 alive: Cell::new(true),
+                uses: Cell::new(0),
                 drop_value: drop_value::<T>,
                 free: free::<T>,
             },
@@ -314,10 +318,14 @@ impl<T: 'static> Local<T> {
     where
         F: FnOnce(&T) -> R,
     {
-        let value = self.get_or_init(self.init)?;
-        // SAFETY: the value stays until the goroutine ends, which is not before `f` has returned or
-        // is abandoned.
-        Ok(f(unsafe { value.as_ref() }))
+        let node = self.get_or_init(self.init)?;
+        // SAFETY: nodes stay until the goroutine ends, which is not before `f` has returned or is
+        // abandoned; exclusive references are made of dead values only, and in `insert`.
+        let (uses, value) = unsafe { (&node.as_ref().head.uses, &*node.as_ref().value.get()) };
+        uses.set(uses.get() + 1);
+        let result = f(value);
+        uses.set(uses.get() - 1);
+        Ok(result)
     }
 
     /// Calls `f` with the value and with `new`, unless `new` has become the value itself.
@@ -327,7 +335,7 @@ impl<T: 'static> Local<T> {
         let init = || new.take().expect("it is taken once");
         match self.get_or_init(init) {
             // SAFETY: as in `try_with`.
-            Ok(value) => f(new, unsafe { value.as_ref() }),
+            Ok(node) => f(new, unsafe { &*node.as_ref().value.get() }),
             Err(error) => refuse(error),
         }
     }

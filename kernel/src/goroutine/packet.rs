@@ -24,7 +24,7 @@ use alloc::boxed::Box;
 use core::cell::UnsafeCell;
 use core::mem::ManuallyDrop;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 use super::scope::Family;
 use crate::base::lock::{Lock, Rank};
@@ -39,6 +39,8 @@ struct Packet<'scope, T> {
     /// First: its address is the packet's.
     at_end: Deferred,
     owners: AtomicU32,
+    /// The closure has returned; the goroutine's own.
+    returned: AtomicBool,
     state: Lock<State>,
     value: UnsafeCell<Option<T>>,
     family: Option<&'scope Family>,
@@ -61,6 +63,7 @@ pub(super) fn packet<'scope, T>(
     let packet = Packet {
         at_end: Deferred::new(end::<T>),
         owners: AtomicU32::new(2),
+        returned: AtomicBool::new(false),
         state: Lock::new(
             Rank::Chan,
             State {
@@ -95,6 +98,10 @@ impl<T> Half<'_, T> {
         // SAFETY: the packet lives until `end` gives this half up; the Deferred is its first field.
         unsafe { defer::push(packet.cast()) };
         let value = f();
+        // SAFETY: as above.
+        unsafe { packet.as_ref() }
+            .returned
+            .store(true, Ordering::Relaxed);
         // SAFETY: as above; the handle does not touch the value before `ended`.
         unsafe { *packet.as_ref().value.get() = Some(value) };
     }
@@ -111,7 +118,7 @@ impl<T> Drop for Half<'_, T> {
             drop(unsafe { Box::from_raw(self.packet.as_ptr()) });
         }
         if let Some(family) = family {
-            family.leave();
+            family.leave(false);
         }
     }
 }
@@ -122,6 +129,9 @@ unsafe fn end<T>(at_end: NonNull<Deferred>) {
     // SAFETY: this half is an owner until it gives the packet up below.
     let packet = unsafe { place.as_ref() };
     let family = packet.family;
+    // Zero owners: it was here already, and the value's destructor called goexit.
+    let again = packet.owners.load(Ordering::Relaxed) == 0;
+    let exited = again || !packet.returned.load(Ordering::Relaxed);
     let mut state = packet.state.lock();
     state.ended = true;
     let joiner = state.joiner.dequeue().map(|sudog| sudog.g);
@@ -129,8 +139,7 @@ unsafe fn end<T>(at_end: NonNull<Deferred>) {
     if let Some(joiner) = joiner {
         park::goready(joiner);
     }
-    // Zero owners: it was here already, and the value's destructor called goexit.
-    if packet.owners.load(Ordering::Relaxed) == 0 || packet.give_up() {
+    if again || packet.give_up() {
         // SAFETY: the last owner. The Deferred is in no list, and back in it for the destructor.
         unsafe {
             defer::push(at_end);
@@ -140,7 +149,7 @@ unsafe fn end<T>(at_end: NonNull<Deferred>) {
         }
     }
     if let Some(family) = family {
-        family.leave();
+        family.leave(exited);
     }
 }
 

@@ -8,6 +8,11 @@
 //!   gives the stack back: it has deferred (`sched::defer`) the same wait, so the stack stays until
 //!   then.
 //!
+//! A goroutine that goexits abandons its frames, and with them whatever it was just doing to what
+//! it borrows mutably: a slice may be half sorted, with an element in it twice. Nobody may see
+//! that. So a scope one of whose goroutines has gone that way does not return: it goes on with the
+//! goexit, as `std`'s panics when one of its threads has.
+//!
 //! [`Family`] counts the goroutines. One is counted before it is created and is uncounted after it
 //! has dropped all that it had, its value included unless a handle has it. The count is zero for
 //! good once the scope's own goroutine waits: only those that are counted can start others then.
@@ -15,6 +20,7 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::builder::{Builder, or_out_of_memory};
@@ -23,6 +29,7 @@ use super::join::{Join, Result};
 use crate::base::lock::{Lock, Rank};
 use crate::sched::defer::{self, Deferred};
 use crate::sched::g::getg;
+use crate::sched::newproc;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::sched::wait::{self, Limit, Place};
@@ -38,6 +45,8 @@ pub(super) struct Family {
 struct State {
     /// Goroutines that are not gone.
     members: usize,
+    /// One of them has not returned.
+    exited: bool,
     /// The scope's own, when it waits.
     waiting: WaitQueue,
 }
@@ -46,6 +55,7 @@ impl Family {
     fn new() -> Self {
         let state = State {
             members: 0,
+            exited: false,
             waiting: WaitQueue::new(),
         };
         Self {
@@ -59,10 +69,11 @@ impl Family {
         self.state.lock().members += 1;
     }
 
-    /// One is gone. The last one's unlock is the last that is done to the family.
-    pub(super) fn leave(&self) {
+    /// One is gone, by goexit or not. The last one's unlock is the last that is done to the family.
+    pub(super) fn leave(&self, exited: bool) {
         let mut state = self.state.lock();
         state.members -= 1;
+        state.exited |= exited;
         let waiting = match state.members {
             0 => state.waiting.dequeue().map(|sudog| sudog.g),
             _ => None,
@@ -108,8 +119,13 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// Runs `f`, in which goroutines may be started that borrow from around it, and returns when all of
 /// them have ended (std: `thread::scope`). A dump says `goroutine join` of whoever waits here.
 ///
-/// A goroutine of the scope that calls `runtime::goexit` counts as ended. If `f` itself is left by
-/// `goexit`, the calling goroutine waits for the others before it ends.
+/// If a goroutine of the scope calls `runtime::goexit`, the scope does so too when all have ended:
+/// what the other was doing to what it borrows is half done, and not to be seen. If `f` itself is
+/// left by `goexit`, the calling goroutine waits for the others before it ends.
+///
+/// # Panics
+/// In the body of a coroutine, `Yielder::yield_` panics within a scope: the coroutine might never
+/// be resumed, and the goroutines would go on with what it lent them.
 ///
 /// ```
 /// use gosched::scope;
@@ -132,11 +148,17 @@ where
         env: PhantomData,
     };
     let at_end = NonNull::from(&scope.family).cast();
+    let open = &getg().open_scopes;
+    open.store(open.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     // SAFETY: the Deferred is the family's first field, and removed before the frame is left.
     unsafe { defer::push(at_end) };
     let result = f(&scope);
     scope.family.wait();
     defer::remove(at_end);
+    open.store(open.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    if scope.family.state.lock().exited {
+        newproc::goexit();
+    }
     result
 }
 

@@ -65,6 +65,23 @@ pub fn unlock(gp: &'static G) {
     preempt_on();
 }
 
+/// What binds the running goroutine to an M: its pin, and how often it has locked the thread.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Binding {
+    pinned: i32,
+    locked_count: u32,
+}
+
+/// What binds the running goroutine.
+#[inline]
+pub fn binding() -> Binding {
+    let gp = getg();
+    Binding {
+        pinned: gp.pinned.load(Ordering::Relaxed),
+        locked_count: gp.locked_count.load(Ordering::Relaxed),
+    }
+}
+
 /// On g0, with two goroutines that are this M's, neither running: what bound `from`, which ran here
 /// last, to this M binds `to` from now on.
 #[inline(always)]

@@ -22,6 +22,7 @@ use core::mem;
 
 use crate::base::lock::{Lock, Rank};
 use crate::go;
+use crate::sched::defer;
 use crate::sync::Mutex;
 use crate::time::alarm::{Alarm, Alarmed};
 
@@ -32,6 +33,8 @@ struct State {
     armed: bool,
     /// The number of the latest arming.
     seq: u32,
+    /// A call has not returned, and never will.
+    exited: bool,
 }
 
 /// A timer with the function that it calls.
@@ -48,6 +51,7 @@ impl AfterFunc {
     pub(super) fn new(callback: Callback) -> Arc<Self> {
         let state = State {
             armed: false,
+            exited: false,
             seq: 0,
         };
         Arc::new(Self {
@@ -83,14 +87,17 @@ impl AfterFunc {
     }
 
     fn call(&self) {
-        (self.callback.lock())();
+        let mut callback = self.callback.lock();
+        // A function that goexits stands still in the middle, and is never called again.
+        let exited = || self.state.lock().exited = true;
+        defer::on_goexit(&exited, &mut *callback);
     }
 }
 
 impl Alarmed for AfterFunc {
     fn due(self: Arc<Self>, seq: u32) {
         let mut state = self.state.lock();
-        let fires = state.armed && state.seq == seq;
+        let fires = state.armed && state.seq == seq && !state.exited;
         if fires {
             state.armed = false;
         }

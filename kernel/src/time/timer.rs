@@ -49,7 +49,7 @@ impl Timer {
     /// Calls `f` in a goroutine of its own after at least `d` (Go: `time.AfterFunc`), and again
     /// after each [`reset`](Self::reset). Calls of one timer run one after the other; each begins
     /// in a new goroutine, which waits for the call before it. A `d` beyond the end of time never
-    /// ends.
+    /// ends. A call that ends by `runtime::goexit` is the last.
     ///
     /// Costs two allocations, and for each call what a `go` statement costs.
     ///
