@@ -199,13 +199,6 @@ goroutine 1 [coroutine]:
 ...
 gosched: *
 TEXT
-ends 2 coroutine-scope <<'TEXT'
-panic: coro: yield within a scope
-
-goroutine 2 [running]:
-...
-gosched: *
-TEXT
 ends 2 coroutine-pin <<'TEXT'
 panic: coro: a pin or thread lock of the body's own is held over a yield, or at its end
 

@@ -50,9 +50,6 @@ const SCENARIOS: &[Scenario] = &[
     ("panic-index", || println!("{}", [1, 2][black_box(5)])),
     ("panic-others", panic_among_others),
     ("panic-coroutine", panic_in_coroutine),
-    ("coroutine-scope", || {
-        let _ = Coroutine::new(|y| gosched::scope(|_| y.yield_(1))).resume();
-    }),
     ("coroutine-pin", || {
         let _ = Coroutine::new(|y| (runtime::pin(0), y.yield_(1)).1).resume();
     }),

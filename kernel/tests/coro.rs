@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use common::watch::{CountsDrops, count_of};
 use common::{applies, eventually};
-use gosched::coro::{Coroutine, Yielder, pull};
+use gosched::coro::{Coroutine, Yielder, pull, pull_scoped};
 use gosched::sched::preempt::{self, Mode};
 use gosched::sync::Mutex;
 use gosched::time::{self, Duration};
@@ -38,14 +38,15 @@ fn assert_none_left(before: usize) {
 fn pull_gives_all_values_in_order() {
     let before = runtime::num_goroutine();
     for end in 0..=5 {
-        let mut ended = false;
-        let mut numbers = pull(|yield_| {
+        let ended = CountsDrops::counter();
+        let end_of = ended.clone();
+        let mut numbers = pull(move |yield_| {
             for i in 1..=3 {
                 if !yield_(i) {
                     break;
                 }
             }
-            ended = true;
+            end_of.fetch_add(1, Ordering::Relaxed);
         });
         assert_eq!(runtime::num_goroutine(), before + 1);
         for i in 1..=end {
@@ -58,7 +59,7 @@ fn pull_gives_all_values_in_order() {
             numbers.stop();
         }
         drop(numbers);
-        assert_eq!(ended, end > 0);
+        assert_eq!(count_of(&ended), usize::from(end > 0));
     }
     assert_none_left(before);
 }
@@ -125,7 +126,7 @@ fn goexit_in_the_body_is_the_callers_too() {
         let reached = CountsDrops::counter();
         let reach = reached.clone();
         let caller = spawn(move || {
-            let mut exits = Coroutine::new(|yielder| {
+            let mut exits = Coroutine::new(move |yielder| {
                 for i in 0..at {
                     yielder.yield_(i);
                 }
@@ -277,7 +278,7 @@ fn a_dump_says_coroutine() {
     let resumer = Builder::new()
         .name("resumer")
         .spawn(move || {
-            Coroutine::new(|_: &Yielder<u8>| {
+            Coroutine::new(move |_: &Yielder<u8>| {
                 let _ = rx.recv();
             })
             .resume()
@@ -452,21 +453,48 @@ fn the_body_has_locals_of_its_own() {
     assert_eq!(count_of(&drops), 1);
 }
 
-/// The closure borrows, as an iterator's may.
+/// What is lent to a scoped pull is given back before it returns, however far the function came.
 #[gosched::test]
-fn the_body_may_borrow() {
+fn a_scoped_pull_may_borrow() {
     let text = String::from("the quick brown fox");
-    let mut longest = "";
-    for word in pull(|yield_| {
-        text.split(" ").for_each(|word| {
-            yield_(word);
-        })
-    }) {
-        if word.len() > longest.len() {
-            longest = word;
-        }
+    for taken in 0..=4 {
+        let mut said = 0;
+        let words: Vec<&str> = pull_scoped(
+            |yield_| {
+                text.split(' ').all(|word| {
+                    said += 1;
+                    yield_(word)
+                });
+            },
+            |words| words.take(taken).collect(),
+        );
+        assert!(words.iter().copied().eq(text.split(' ').take(taken)));
+        assert_eq!(said, taken);
     }
-    assert_eq!(longest, "quick");
+}
+
+/// One that is left by goexit ends its function before the stack that it borrows from goes.
+#[gosched::test]
+fn a_scoped_pull_ends_with_its_goroutine() {
+    let before = runtime::num_goroutine();
+    let ended = CountsDrops::counter();
+    let end_of = ended.clone();
+    let left = spawn(move || {
+        let numbers = [1, 2, 3];
+        pull_scoped(
+            |yield_| {
+                let all = numbers.iter().all(yield_);
+                end_of.fetch_add(1 + usize::from(all), Ordering::Relaxed);
+            },
+            |values| {
+                assert_eq!(values.next(), Some(&1));
+                runtime::goexit()
+            },
+        )
+    });
+    assert!(left.join().is_err());
+    assert_eq!(count_of(&ended), 1);
+    assert_none_left(before);
 }
 
 gosched::test_main!();

@@ -423,4 +423,20 @@ fn the_biased_form_prefers_the_first() {
     }
 }
 
+/// A value that leaves the select, after its case was chosen: a receiver that waits for it, or the
+/// place in the buffer, would be lost in silence.
+#[gosched::test]
+#[should_panic(expected = "left a `select!` without the value of the `send` that was chosen")]
+fn a_value_that_leaves_the_select_is_a_panic() {
+    fn sends(tx: &Sender<u32>, value: Option<u32>) -> Option<()> {
+        select! {
+            send(tx, value?) -> sent => sent.ok(),
+        }
+    }
+    let (tx, rx) = chan::bounded(1);
+    assert_eq!(sends(&tx, Some(1)), Some(()));
+    assert_eq!(rx.recv(), Ok(1));
+    sends(&tx, None);
+}
+
 gosched::test_main!();

@@ -20,8 +20,9 @@
 //! A coroutine that is dropped while it is suspended is resumed once more, to end: from then on
 //! each yield returns false at once. One that never began does not begin. So no goroutine is left
 //! behind, unless the `Coroutine` itself is forgotten: then its goroutine stays suspended for ever,
-//! and nothing of what it borrows is used again. That is why the closure may borrow, and why it may
-//! not yield within a [`scope`](crate::scope), whose goroutines would go on with what it lent them.
+//! in the middle of whatever it was doing. So the closure must not borrow: it might stand still
+//! within a sort of what it borrows, or have lent it to the goroutines of a scope, when its owner
+//! goes on.
 //!
 //! # Misuse
 //!
@@ -34,14 +35,12 @@ use core::cell::Cell;
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
 
 use crate::goroutine::caller_pc;
 use crate::mem::stack;
 use crate::sched::coro::Coro;
 use crate::sched::defer::{self, Deferred};
 use crate::sched::fatal;
-use crate::sched::g::getg;
 use crate::sched::lockedm::{self, Binding};
 use crate::sched::newproc::{self, Attributes};
 
@@ -97,17 +96,17 @@ impl<Y, R> Shared<Y, R> {
 /// let first: Vec<u64> = core::iter::from_fn(|| fibonacci.resume()).take(7).collect();
 /// assert_eq!(first, [0, 1, 1, 2, 3, 5, 8]);
 /// ```
-pub struct Coroutine<'a, Y, R = ()> {
+pub struct Coroutine<Y, R = ()> {
     shared: NonNull<Shared<Y, R>>,
-    /// It owns the values, and the closure, which may borrow for 'a.
-    owns: PhantomData<(Y, R, &'a ())>,
+    /// It owns the values.
+    owns: PhantomData<(Y, R)>,
 }
 
 // SAFETY: the closure is Send, and whoever has the coroutine may take its values, which are too.
 // The cells are touched by one side at a time, and the switch orders the two.
-unsafe impl<Y: Send, R: Send> Send for Coroutine<'_, Y, R> {}
+unsafe impl<Y: Send, R: Send> Send for Coroutine<Y, R> {}
 // SAFETY: by a shared reference only the phase can be read, which changes by an exclusive one.
-unsafe impl<Y: Send, R: Send> Sync for Coroutine<'_, Y, R> {}
+unsafe impl<Y: Send, R: Send> Sync for Coroutine<Y, R> {}
 
 /// Carries the address of what is shared to the body's goroutine.
 struct Body<Y, R>(NonNull<Shared<Y, R>>);
@@ -148,7 +147,7 @@ unsafe fn end<Y, R>(at_end: NonNull<Deferred>) {
     unsafe { shared.coro.exit() }
 }
 
-impl<'a, Y: Send + 'a, R: Send + 'a> Coroutine<'a, Y, R> {
+impl<Y: Send, R: Send> Coroutine<Y, R> {
     /// A coroutine that has not begun: `f` runs from the first [`Coroutine::resume`] on (Go:
     /// `newcoro`). Makes a goroutine and one allocation; out of memory is fatal.
     ///
@@ -174,10 +173,12 @@ impl<'a, Y: Send + 'a, R: Send + 'a> Coroutine<'a, Y, R> {
     #[inline(never)]
     pub fn new<F>(f: F) -> Self
     where
-        F: FnOnce(&Yielder<Y, R>) -> R + Send + 'a,
+        Y: 'static,
+        R: 'static,
+        F: FnOnce(&Yielder<Y, R>) -> R + Send + 'static,
     {
         let gopc = caller_pc!();
-        // SAFETY: the coroutine that is returned has the lifetime of what `f` borrows.
+        // SAFETY: `f` borrows nothing that ends.
         unsafe { Self::start(f, gopc) }
     }
 
@@ -215,7 +216,7 @@ impl<'a, Y: Send + 'a, R: Send + 'a> Coroutine<'a, Y, R> {
     }
 }
 
-impl<Y, R> Coroutine<'_, Y, R> {
+impl<Y, R> Coroutine<Y, R> {
     fn shared(&self) -> &Shared<Y, R> {
         // SAFETY: the coroutine owns it.
         unsafe { self.shared.as_ref() }
@@ -317,7 +318,7 @@ impl<Y, R> Coroutine<'_, Y, R> {
     }
 }
 
-impl<Y, R> Drop for Coroutine<'_, Y, R> {
+impl<Y, R> Drop for Coroutine<Y, R> {
     fn drop(&mut self) {
         self.stop();
         // SAFETY: the body has ended, and gave it up; `start` leaked the box.
@@ -325,7 +326,7 @@ impl<Y, R> Drop for Coroutine<'_, Y, R> {
     }
 }
 
-impl<Y, R> fmt::Debug for Coroutine<'_, Y, R> {
+impl<Y, R> fmt::Debug for Coroutine<Y, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Coroutine")
             .field("phase", &self.shared().phase.get())
@@ -345,8 +346,7 @@ impl<Y, R> Yielder<Y, R> {
     /// dropped.
     ///
     /// # Panics
-    /// Within a [`scope`](crate::scope), and if the body has pinned itself or locked its thread and
-    /// not undone that.
+    /// If the body has pinned itself or locked its thread and not undone that.
     ///
     /// ```
     /// use gosched::coro::Coroutine;
@@ -369,10 +369,6 @@ impl<Y, R> Yielder<Y, R> {
             "coro: yield called again before resume"
         );
         shared.assert_same_binding();
-        assert!(
-            getg().open_scopes.load(Ordering::Relaxed) == 0,
-            "coro: yield within a scope"
-        );
         if shared.stop.get() {
             return false;
         }

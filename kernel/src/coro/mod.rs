@@ -15,4 +15,4 @@ mod coroutine;
 mod pull;
 
 pub use coroutine::{Coroutine, Yielder};
-pub use pull::{Pull, pull};
+pub use pull::{Pull, pull, pull_scoped};

@@ -20,7 +20,6 @@
 use core::fmt;
 use core::marker::PhantomData;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use super::builder::{Builder, or_out_of_memory};
@@ -123,10 +122,6 @@ pub struct Scope<'scope, 'env: 'scope> {
 /// what the other was doing to what it borrows is half done, and not to be seen. If `f` itself is
 /// left by `goexit`, the calling goroutine waits for the others before it ends.
 ///
-/// # Panics
-/// In the body of a coroutine, `Yielder::yield_` panics within a scope: the coroutine might never
-/// be resumed, and the goroutines would go on with what it lent them.
-///
 /// ```
 /// use gosched::scope;
 ///
@@ -148,14 +143,11 @@ where
         env: PhantomData,
     };
     let at_end = NonNull::from(&scope.family).cast();
-    let open = &getg().open_scopes;
-    open.store(open.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     // SAFETY: the Deferred is the family's first field, and removed before the frame is left.
     unsafe { defer::push(at_end) };
     let result = f(&scope);
     scope.family.wait();
     defer::remove(at_end);
-    open.store(open.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
     if scope.family.state.lock().exited {
         newproc::goexit();
     }

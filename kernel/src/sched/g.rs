@@ -117,8 +117,6 @@ pub struct G {
     pub wait: Ticket,
     /// What it does at its end, latest first (`defer`). Null when dead.
     pub defers: AtomicPtr<Deferred>,
-    /// Scopes that it is in; its own.
-    pub open_scopes: AtomicU32,
     /// Its locals, which are the matter of `goroutine::local`. Null when dead.
     pub locals: AtomicPtr<()>,
 
@@ -176,7 +174,6 @@ impl G {
             sleep_until_ns: AtomicU64::new(0),
             wait: Ticket::new(),
             defers: AtomicPtr::new(core::ptr::null_mut()),
-            open_scopes: AtomicU32::new(0),
             locals: AtomicPtr::new(core::ptr::null_mut()),
             token: Token::new(),
             waitreason: AtomicU8::new(WaitReason::Zero as u8),

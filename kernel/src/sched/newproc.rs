@@ -366,7 +366,6 @@ pub(super) fn gdestroy(gp: &'static G) {
     if gp.system.swap(false, Ordering::Relaxed) {
         SCHED.ngsys.fetch_sub(1, Ordering::Relaxed);
     }
-    gp.open_scopes.store(0, Ordering::Relaxed);
     gp.timer.stop();
     park::dropg(gp);
     p.stats.ended.add(1);

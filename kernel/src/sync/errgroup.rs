@@ -108,9 +108,18 @@ impl<E: Send + 'static> ErrGroup<E> {
                 }
                 inner.group.done();
             };
-            if let Err(error) = defer::on_goexit(&done, f) {
-                inner.first_error.lock().get_or_insert(error);
-            }
+            // A late error's destructor is the program's, too, and does not run under the lock.
+            let run = || {
+                let late = f().err().and_then(|error| {
+                    let mut first = inner.first_error.lock();
+                    match &*first {
+                        Some(_) => Some(error),
+                        None => first.replace(error),
+                    }
+                });
+                drop(late);
+            };
+            defer::on_goexit(&done, run);
             done();
         });
         true

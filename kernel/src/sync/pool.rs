@@ -170,7 +170,7 @@ impl<T> Shared<T> {
 
     /// What has lain here unneeded for too long.
     fn trim(&mut self, now_ns: u64) -> VecDeque<T> {
-        if now_ns - self.trimmed_ns < TRIM_NS {
+        if now_ns.saturating_sub(self.trimmed_ns) < TRIM_NS {
             return VecDeque::new();
         }
         let kept = self.values.split_off(self.unneeded);

@@ -148,7 +148,7 @@ impl RawMutex {
             }
             return Some(false);
         }
-        let starved = arch::nanotime() - since_ns > STARVATION_NS;
+        let starved = arch::nanotime().saturating_sub(since_ns) > STARVATION_NS;
         if handed_over.get() {
             if !starved {
                 self.state.end_starvation();

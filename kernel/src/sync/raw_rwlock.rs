@@ -41,6 +41,9 @@ use crate::sync::raw_mutex::RawMutex;
 const WRITER: u32 = 1;
 const PARKED: u32 = 2;
 const READER: u32 = 4;
+/// From here on readers are refused. What is left of the range is for those that are parked and let
+/// in by a writer that leaves without having had the lock: there are fewer goroutines than that.
+const READERS_MAX: u32 = 1 << 31;
 
 const READ: WaitReason = WaitReason::SyncRwMutexRLock;
 const WRITE: WaitReason = WaitReason::SyncRwMutexLock;
@@ -87,13 +90,15 @@ impl RawRwLock {
     pub(super) fn try_read(&self) -> bool {
         let mut seen = self.word.load(Ordering::Relaxed);
         while seen & WRITER == 0 {
-            let Some(to) = seen.checked_add(READER) else {
+            if seen >= READERS_MAX {
                 too_many_readers();
-            };
-            match self
-                .word
-                .compare_exchange_weak(seen, to, Ordering::Acquire, Ordering::Relaxed)
-            {
+            }
+            match self.word.compare_exchange_weak(
+                seen,
+                seen + READER,
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            ) {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
@@ -106,14 +111,17 @@ impl RawRwLock {
         if limit.is_over() {
             return false;
         }
-        let queues = self.queues.lock();
+        let mut queues = self.queues.lock();
         // `PARKED` is set under the lock and so is `WRITER` cleared, if there is `PARKED`.
         loop {
             let seen = self.word.load(Ordering::Relaxed);
             if seen & WRITER == 0 {
+                // Not under the lock: it may panic.
+                drop(queues);
                 if self.try_read() {
                     return true;
                 }
+                queues = self.queues.lock();
             } else if self
                 .word
                 .compare_exchange(seen, seen | PARKED, Ordering::Relaxed, Ordering::Relaxed)
