@@ -15,7 +15,7 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use common::watch::{CountsDrops, count_of};
-use common::{applies, eventually};
+use common::{applies, eventually, rounds};
 use gosched::coro::{Coroutine, Yielder, pull, pull_scoped};
 use gosched::sched::preempt::{self, Mode};
 use gosched::sync::Mutex;
@@ -327,12 +327,12 @@ fn it_may_be_resumed_by_anybody() {
 #[gosched::test(timeout_s = 180)]
 fn a_million_switches() {
     const GOROUTINES: u64 = 4;
-    const EACH: u64 = 125_000;
+    let each = rounds(125_000) as u64;
     scope(|s| {
         for id in 0..GOROUTINES {
             s.spawn(move || {
                 let squares = pull(move |yield_| {
-                    for i in 0..EACH {
+                    for i in 0..each {
                         if !yield_(i * i + id) {
                             return;
                         }
@@ -343,7 +343,7 @@ fn a_million_switches() {
                     assert_eq!(square, i * i + id);
                     count += 1;
                 }
-                assert_eq!(count, EACH);
+                assert_eq!(count, each);
             });
         }
     });

@@ -14,8 +14,8 @@ use alloc::vec::Vec;
 use core::hint::black_box;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::eventually;
 use common::watch::{CountsDrops, count_of, until_it_waits};
+use common::{eventually, rounds};
 use gosched::time::{self, Duration, Instant};
 use gosched::{Builder, Exited, Scope, chan, current, park, runtime, scope, spawn, yield_now};
 
@@ -175,7 +175,7 @@ fn dumps_read_names_while_goroutines_come_and_go() {
             })
         })
         .collect();
-    for _ in 0..30 {
+    for _ in 0..rounds(30) {
         black_box(runtime::stack(true));
         time::sleep(MS);
     }

@@ -9,7 +9,7 @@ mod common;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Random, await_waiting};
+use common::{Random, await_waiting, rounds};
 use gosched::sync::{Condvar, Mutex, WaitGroup};
 use gosched::time::{self, Duration, Instant};
 use gosched::{chan, go, runtime};
@@ -200,7 +200,7 @@ fn a_notification_is_never_spent_on_a_time_out() {
     /// Those who wait, and those who were notified.
     static STATE: Mutex<(usize, usize)> = Mutex::new((0, 0));
     static CONDVAR: Condvar = Condvar::new();
-    const ROUNDS: usize = 10_000;
+    let rounds = rounds(10_000);
     let mut random = Random::new(0);
     let (limits, next_limit) = chan::bounded::<Duration>(0);
     let (results, result) = chan::bounded(0);
@@ -224,7 +224,7 @@ fn a_notification_is_never_spent_on_a_time_out() {
             CONDVAR.wait(state).1 += 1;
         }
     });
-    for round in 1..=ROUNDS {
+    for round in 1..=rounds {
         limits.send(random.micros(40)).unwrap();
         while STATE.lock().0 < 2 * round {
             runtime::gosched();
@@ -246,7 +246,7 @@ fn a_notification_is_never_spent_on_a_time_out() {
             runtime::gosched();
         }
     }
-    assert_eq!(STATE.lock().1, 2 * ROUNDS - timeouts());
+    assert_eq!(STATE.lock().1, 2 * rounds - timeouts());
     drop(limits);
     others.wait();
 }

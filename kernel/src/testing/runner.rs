@@ -11,11 +11,13 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
 use spin::Mutex;
 
 use super::args::{HELP, Ignored, Options};
 use super::report::{self, Tally};
 use super::{Case, TESTS, Test, rt};
+use crate::sched::SCHED;
 
 /// The image's status when a test failed.
 const STATUS_FAILED: u8 = 1;
@@ -189,6 +191,14 @@ pub(super) fn note_not_run<C: Case>(rest: &[&C]) {
     }
 }
 
+/// How many times as long a test may take: chaos makes each step several.
+fn slowness() -> u64 {
+    match SCHED.chaos.load(Ordering::Relaxed) {
+        0 => 1,
+        _ => 4,
+    }
+}
+
 /// False if the machine cannot be trusted with another test.
 fn run_test(test: &'static Test, options: &Options) -> bool {
     let name = test.name();
@@ -197,11 +207,12 @@ fn run_test(test: &'static Test, options: &Options) -> bool {
         return true;
     }
     enter(name, options);
-    let outcome = rt::run_test_goroutine(test.run, name, test.timeout_ns);
+    let timeout_ns = test.timeout_ns * slowness();
+    let outcome = rt::run_test_goroutine(test.run, name, timeout_ns);
     let usable = !matches!(outcome, rt::Outcome::TimedOut);
     let left = if usable { left_behind() } else { Vec::new() };
     let note = (!left.is_empty()).then(|| report::left_behind(name, &left));
-    match report::judge(outcome, test.should_panic, test.timeout_ns) {
+    match report::judge(outcome, test.should_panic, timeout_ns) {
         Ok(()) => {
             leave(|tally| tally.passed += 1);
             if !options.quiet {

@@ -70,6 +70,15 @@ pub(crate) fn eventually(mut condition: impl FnMut() -> bool) -> bool {
     condition()
 }
 
+/// How often a stress test goes round: `n` times, or with chaos, where each time takes many times
+/// as long and meets as many more interleavings, a twentieth of it.
+pub(crate) fn rounds(n: usize) -> usize {
+    match SCHED.chaos.load(Ordering::Relaxed) {
+        0 => n,
+        _ => n / 20 + 1,
+    }
+}
+
 /// Whether there are `n` Ps; says that the test is skipped if not.
 pub(crate) fn has_procs(n: usize) -> bool {
     let there = runtime::gomaxprocs(0);
