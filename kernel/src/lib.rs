@@ -31,6 +31,7 @@ pub mod shell;
 pub mod start;
 pub mod sync;
 pub mod testing;
+pub mod thread;
 #[cfg(test)]
 mod tidy;
 pub mod time;

@@ -23,7 +23,7 @@ const LEVELS: &[&[&str]] = &[
     &["mem"],
     &["sched"],
     &["goroutine"],
-    &["sync", "chan", "time", "context", "coro"],
+    &["sync", "chan", "time", "context", "coro", "thread"],
     &["observe"],
     &["runtime"],
     &["shell"],

@@ -17,7 +17,7 @@ use gosched::chan;
 use gosched::context::{Context, ContextError};
 use gosched::runtime;
 use gosched::select;
-use gosched::sync::WaitGroup;
+use gosched::sync::{ErrGroup, WaitGroup};
 use gosched::time::{self, Duration, Instant};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -332,6 +332,32 @@ fn after_func_runs_once_unless_it_is_stopped() {
     assert_eq!(rx.recv(), Ok(3));
     assert!(!stop_third());
     assert!(rx.recv_timeout(A_WHILE).unwrap_err().is_timeout());
+}
+
+/// Go's TestWithContext: the first error ends the context, so does a wait without one, and a
+/// context that ends first ends nothing of the group.
+#[gosched::test]
+fn a_group_ends_its_context() {
+    let (background, cancel) = Context::background().with_cancel();
+    for fails in [false, true] {
+        let (group, ctx) = ErrGroup::with_context(&background);
+        assert!(ctx.err().is_none());
+        for i in 0..4 {
+            let ctx = ctx.clone();
+            group.go(move || match i {
+                0 if fails => Err(i),
+                0 => Ok(()),
+                _ if fails => {
+                    assert!(ctx.done().recv().is_err());
+                    Err(i)
+                }
+                _ => Ok(()),
+            });
+        }
+        assert_eq!(group.wait(), if fails { Err(0) } else { Ok(()) });
+        assert_eq!(ctx.err(), Some(ContextError::Canceled));
+    }
+    cancel();
 }
 
 gosched::test_main!();

@@ -15,6 +15,7 @@
 mod done;
 mod error;
 mod func;
+mod group;
 mod tree;
 mod value;
 

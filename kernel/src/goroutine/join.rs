@@ -150,6 +150,11 @@ impl<T> JoinHandle<T> {
         &self.0.goroutine
     }
 
+    /// [`goroutine`](Self::goroutine), by the name that it has in std.
+    pub fn thread(&self) -> &Goroutine {
+        self.goroutine()
+    }
+
     /// Its number, as [`Goroutine::id`].
     pub fn id(&self) -> u64 {
         self.0.goroutine.id()

@@ -231,6 +231,11 @@ impl<T> ScopedJoinHandle<'_, T> {
         &self.0.goroutine
     }
 
+    /// [`goroutine`](Self::goroutine), by the name that it has in std.
+    pub fn thread(&self) -> &Goroutine {
+        self.goroutine()
+    }
+
     /// Its number, as [`Goroutine::id`].
     pub fn id(&self) -> u64 {
         self.0.goroutine.id()

@@ -4,6 +4,7 @@
 //! goroutine leaves its error, if it is the first, before it counts as done, so who has waited
 //! finds it.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use core::time::Duration;
@@ -19,6 +20,8 @@ struct Inner<E> {
     group: WaitGroup,
     limit: Mutex<Option<Arc<Semaphore>>>,
     first_error: Mutex<Option<E>>,
+    /// What is told of the first error, and of the end of a wait.
+    on_end: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// Goroutines that work on parts of one task: Go's `golang.org/x/sync/errgroup`. Clones are the
@@ -36,6 +39,14 @@ pub struct ErrGroup<E> {
     inner: Arc<Inner<E>>,
 }
 
+impl<E> Inner<E> {
+    fn end(&self) {
+        if let Some(on_end) = &self.on_end {
+            on_end();
+        }
+    }
+}
+
 impl<E: Send + 'static> ErrGroup<E> {
     /// A group without goroutines and without a limit.
     ///
@@ -44,11 +55,18 @@ impl<E: Send + 'static> ErrGroup<E> {
     /// assert_eq!(group.wait(), Ok(()));
     /// ```
     pub fn new() -> Self {
+        Self::with_end(None)
+    }
+
+    /// A group that calls `on_end`, any number of times, when it has its first error or all its
+    /// goroutines were waited for (`ErrGroup::with_context`).
+    pub(crate) fn with_end(on_end: Option<Box<dyn Fn() + Send + Sync>>) -> Self {
         Self {
             inner: Arc::new(Inner {
                 group: WaitGroup::new(),
                 limit: Mutex::new(None),
                 first_error: Mutex::new(None),
+                on_end,
             }),
         }
     }
@@ -110,14 +128,16 @@ impl<E: Send + 'static> ErrGroup<E> {
             };
             // A late error's destructor is the program's, too, and does not run under the lock.
             let run = || {
-                let late = f().err().and_then(|error| {
-                    let mut first = inner.first_error.lock();
-                    match &*first {
-                        Some(_) => Some(error),
-                        None => first.replace(error),
-                    }
-                });
-                drop(late);
+                let Err(error) = f() else { return };
+                let mut first = inner.first_error.lock();
+                if first.is_none() {
+                    *first = Some(error);
+                    drop(first);
+                    inner.end();
+                } else {
+                    drop(first);
+                    drop(error);
+                }
             };
             defer::on_goexit(&done, run);
             done();
@@ -153,6 +173,7 @@ impl<E: Send + 'static> ErrGroup<E> {
     }
 
     fn result(&self) -> Result<(), E> {
+        self.inner.end();
         self.inner.first_error.lock().take().map_or(Ok(()), Err)
     }
 
