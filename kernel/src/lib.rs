@@ -1,12 +1,40 @@
-//! gosched: goroutines with Go's GMP scheduler on bare x86-64 CPUs.
+//! Goroutines with Go's GMP scheduler on bare x86-64 CPUs: the program is the image that boots.
 //!
-//! There is no operating system: a program that uses this crate *is* the image that boots. The way
-//! in is `README.md`; the design of the scheduler stands in [`sched`].
+//! ```
+//! use gosched::{chan, go, println};
 //!
-//! Modules, lowest first; each imports only from its own folder and those before it (`tidy.rs`
-//! holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`, `goroutine`, then `sync`,
-//! `chan`, `time`, `context`, `coro`, then `observe`, `runtime`, `shell`, `testing`. `start` puts
-//! them together.
+//! #[gosched::main]
+//! fn main() {
+//!     let (tx, rx) = chan::bounded(0);
+//!     for i in 0..10 {
+//!         let tx = tx.clone();
+//!         go(move || tx.send(i * i).unwrap());
+//!     }
+//!     drop(tx);
+//!     for square in rx {
+//!         println!("{square}");
+//!     }
+//! }
+//! ```
+//!
+//! # For programs
+//!
+//! - [`go`], [`spawn`], [`scope()`], [`Builder`], [`park()`], [`goroutine_local!`], and [`thread`]
+//!   with std's names
+//! - [`chan`]: crossbeam-channel's channels, with [`select!`](macro@select)
+//! - [`sync`]: locks, conditions, groups, semaphores, pools
+//! - [`time`], [`context`], [`coro`]
+//! - [`runtime`]: Go's package runtime
+//!
+//! The way in is `README.md`, which has a table of it all.
+//!
+//! # Inside
+//!
+//! The design of the scheduler stands in [`sched`]. The other modules are public for the tests and
+//! for those who read, not as an interface. Lowest first; each imports only from its own folder and
+//! those before it (`tidy.rs` holds them to that): `primitive`, `arch`, `base`, `mem`, `sched`,
+//! `goroutine`, then `sync`, `chan`, `time`, `context`, `coro`, `thread`, then `observe`,
+//! `runtime`, `shell`, `testing`. `start` puts them together.
 
 #![no_std]
 

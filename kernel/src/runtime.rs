@@ -12,39 +12,86 @@ use crate::sched::g::getg;
 use crate::sched::{SCHED, fatal, lockedm, newproc, park, stop, sysmon};
 
 /// Lets others run: goes to the end of the global queue (Go: `runtime.Gosched`).
+///
+/// ```
+/// use gosched::runtime;
+///
+/// runtime::gosched(); // others first
+/// ```
 pub fn gosched() {
     park::gosched();
 }
 
-/// Ends the calling goroutine. In the main goroutine the others go on, and when none is left the
-/// image ends with Go's deadlock report. There is no unwinding: what the goroutine's frames own is
-/// not dropped.
+/// Ends the calling goroutine (Go: `runtime.Goexit`). In the main goroutine the others go on, and
+/// when none is left the image ends with Go's deadlock report.
+///
+/// There is no unwinding: what the goroutine's frames own is not dropped. So a mutex that it holds
+/// stays locked, a channel's sender that it owns stays, and nothing like Go's `defer` runs. Its
+/// locals are dropped, whoever joins it is told, and a scope that it is of goes the same way.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// let ended = gosched::spawn(|| -> u32 { runtime::goexit() });
+/// assert!(ended.join().is_err());
+/// ```
 pub fn goexit() -> ! {
     newproc::goexit()
 }
 
 /// Sets how many Ps there are, at most one a CPU, and returns the old number; 0 only asks. Stops
 /// the world. With `sched=single` the number stays 1.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// let before = runtime::gomaxprocs(1);
+/// assert_eq!(runtime::gomaxprocs(before), 1);
+/// ```
 pub fn gomaxprocs(n: usize) -> usize {
     stop::gomaxprocs(n)
 }
 
 /// CPUs that run goroutines.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// assert!(runtime::gomaxprocs(0) <= runtime::num_cpu());
+/// ```
 pub fn num_cpu() -> usize {
     SCHED.mcount()
 }
 
 /// Goroutines that exist, the calling one included and the runtime's own not.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// assert!(runtime::num_goroutine() >= 1);
+/// ```
 pub fn num_goroutine() -> usize {
     SCHED.gcount()
 }
 
 /// The number of the calling goroutine; main's is 1.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// assert_eq!(runtime::goid(), gosched::current().id());
+/// ```
 pub fn goid() -> u64 {
     getg().goid.load(Ordering::Relaxed)
 }
 
 /// The CPU that runs the caller: already history unless it is pinned.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// assert!(runtime::cpu() < 64);
+/// ```
 pub fn cpu() -> usize {
     switch::cpu_index()
 }
@@ -52,6 +99,16 @@ pub fn cpu() -> usize {
 /// Locks the goroutine to its M: only there it runs, and nothing else runs there, until as many
 /// [`unlock_os_thread`]. While it waits the CPU idles, unless it is the last one that could run
 /// anything. If only the first half is wanted, [`pin`] is cheap.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// runtime::lock_os_thread();
+/// let cpu = runtime::cpu();
+/// runtime::gosched();
+/// assert_eq!(runtime::cpu(), cpu);
+/// runtime::unlock_os_thread();
+/// ```
 pub fn lock_os_thread() {
     lockedm::lock_os_thread();
 }
@@ -66,6 +123,14 @@ pub fn unlock_os_thread() {
 ///
 /// # Panics
 /// If there is no such CPU, or the goroutine is locked to another M.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// let pinned = runtime::pin(0);
+/// assert_eq!(runtime::cpu(), 0);
+/// drop(pinned);
+/// ```
 pub fn pin(cpu: usize) -> PinGuard {
     PinGuard {
         before: lockedm::pin(cpu),
@@ -87,6 +152,16 @@ impl Drop for PinGuard {
 
 /// Turns preemption off until the guard goes: the goroutine stays on this CPU and must not park.
 /// One instruction each way. Nests.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// let (cpu, also) = {
+///     let _on = runtime::preempt_off();
+///     (runtime::cpu(), runtime::cpu())
+/// };
+/// assert_eq!(cpu, also);
+/// ```
 #[inline]
 pub fn preempt_off() -> PreemptGuard {
     switch::preempt_off();
@@ -109,6 +184,14 @@ impl Drop for PreemptGuard {
 
 /// Takes a request for preemption now, if there is one: what the compiler puts at the entry of
 /// every function, for loops that call none.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// for _ in 0..1000 {
+///     runtime::safepoint(); // a loop that may be preempted here, also with preempt=coop
+/// }
+/// ```
 #[inline]
 pub fn safepoint() {
     // SAFETY: it may be called like any C function; GS base is set from the first instruction on.
@@ -116,11 +199,24 @@ pub fn safepoint() {
 }
 
 /// Nanoseconds since boot. Never goes back, on whatever CPU.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// let start = runtime::nanotime();
+/// assert!(runtime::nanotime() >= start);
+/// ```
 pub fn nanotime() -> u64 {
     arch::nanotime()
 }
 
 /// The stack of the calling goroutine, or of all, in Go's dump format (Go: `runtime.Stack`).
+///
+/// ```
+/// use gosched::runtime;
+///
+/// assert!(runtime::stack(false).starts_with("goroutine "));
+/// ```
 pub fn stack(all: bool) -> String {
     dump::stack_text(all)
 }
@@ -131,6 +227,12 @@ pub fn set_schedtrace(ms: u64) {
 }
 
 /// Ends the image with this status, 0 to 255, at once.
+///
+/// ```
+/// fn fail() -> ! {
+///     gosched::runtime::exit(3)
+/// }
+/// ```
 pub fn exit(status: u8) -> ! {
     fatal::exit(status)
 }
@@ -193,6 +295,13 @@ pub struct MStats {
 }
 
 /// What the scheduler has done since boot.
+///
+/// ```
+/// use gosched::runtime;
+///
+/// let stats = runtime::stats();
+/// gosched::println!("{stats:?}");
+/// ```
 pub fn stats() -> Stats {
     let p_stats = |p: &crate::sched::p::P| PStats {
         id: p.index(),
