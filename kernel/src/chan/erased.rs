@@ -71,6 +71,9 @@ impl ErasedSlot {
 }
 
 impl Drop for ErasedSlot {
+    // Not inlined: LLVM ends a caller by a jump through a pointer that it left below rsp, which
+    // code without a red zone must not do.
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: made by `new` with this function.
         unsafe { (self.free)(self.slot) };

@@ -20,8 +20,13 @@ use crate::sched::newproc::{self, Attributes};
 /// ```
 #[inline(never)]
 pub fn go<F: FnOnce() + Send + 'static>(f: F) {
+    go_from(caller_pc!(), f);
+}
+
+/// [`go`] for the `go` statement at `gopc`.
+pub(crate) fn go_from<F: FnOnce() + Send + 'static>(gopc: usize, f: F) {
     let attributes = Attributes {
-        gopc: caller_pc!(),
+        gopc,
         ..Attributes::default()
     };
     if newproc::newproc(f, attributes).is_err() {

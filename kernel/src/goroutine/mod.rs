@@ -45,6 +45,7 @@ mod scope;
 
 pub use builder::{Builder, SpawnError};
 pub use go::go;
+pub(crate) use go::go_from;
 pub use handle::{Goroutine, current};
 pub use join::{Exited, JoinHandle, Result, spawn};
 pub use local::{AccessError, Local};

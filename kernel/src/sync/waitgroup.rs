@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::base::lock::{Lock, Rank};
+use crate::goroutine::{caller_pc, go_from};
 use crate::sched::defer;
 use crate::sched::g::getg;
 use crate::sched::gqueue::GQueue;
@@ -226,10 +227,12 @@ impl WaitGroup {
     /// group.go(|| ());
     /// group.wait();
     /// ```
+    #[inline(never)]
     pub fn go(&self, f: impl FnOnce() + Send + 'static) {
+        let gopc = caller_pc!(); // of the user's statement, for dumps
         self.add(1);
         let group = self.clone();
-        crate::go(move || {
+        go_from(gopc, move || {
             defer::on_goexit(&|| group.done(), f);
             group.done();
         });
