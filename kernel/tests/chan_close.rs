@@ -233,6 +233,11 @@ fn a_close_in_the_midst_loses_and_doubles_nothing() {
                         Ok(()) => _ = sent.add(1),
                         Err(_) => return,
                     }
+                    // A send to an unbounded channel never waits: without preemption the close
+                    // would never come.
+                    if random.below(16) == 0 {
+                        runtime::gosched();
+                    }
                 }
             });
             let (rx, received) = (rx.clone(), received.clone());
