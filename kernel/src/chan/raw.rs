@@ -155,7 +155,7 @@ impl<T> State<T> {
     #[inline]
     pub(super) fn wake_watchers(&mut self) {
         if !self.watchers.is_empty() {
-            ready_all(drain(&mut self.watchers));
+            park::goready_all(self.watchers.drain());
         }
     }
 
@@ -196,22 +196,6 @@ fn value_of<T>(sender: &Sudog) -> T {
     unsafe { slot(sender.elem.get()) }
         .take()
         .expect("a parked sender holds its value")
-}
-
-/// Takes all that wait, to be readied when the lock is gone: they would run into it.
-pub(super) fn drain(queue: &mut WaitQueue) -> GQueue {
-    let mut ready = GQueue::new();
-    while let Some(sudog) = queue.dequeue() {
-        ready.push_back(sudog.g);
-    }
-    ready
-}
-
-/// No lock held: readies them.
-pub(super) fn ready_all(mut ready: GQueue) {
-    while let Some(gp) = ready.pop_front() {
-        park::goready(gp);
-    }
 }
 
 impl<T> Chan<T> {
@@ -321,11 +305,11 @@ impl<T> Chan<T> {
         }
         if state.is_drained() {
             // Closed meanwhile: who still waits, waited for this value.
-            ready.append(drain(&mut state.recvq));
+            ready.append(state.recvq.drain());
         }
         state.wake_watchers();
         drop(state);
-        ready_all(ready);
+        park::goready_all(ready);
         Ok(())
     }
 
@@ -385,13 +369,13 @@ impl<T> Chan<T> {
             return Err(CloseError);
         }
         state.closed = true;
-        let mut ready = drain(&mut state.sendq);
+        let mut ready = state.sendq.drain();
         if state.is_drained() {
-            ready.append(drain(&mut state.recvq));
+            ready.append(state.recvq.drain());
         }
         state.wake_watchers();
         drop(state);
-        ready_all(ready);
+        park::goready_all(ready);
         Ok(())
     }
 

@@ -23,12 +23,12 @@ use core::mem;
 use crate::arch;
 use crate::base::lock::{Lock, Rank};
 use crate::chan::error::RecvTimeoutError;
-use crate::chan::raw::{Op, Slot, drain, elem_of, ready_all, slot};
+use crate::chan::raw::{Op, Slot, elem_of, slot};
 use crate::chan::receiver::{Flavor, Receiver};
 use crate::chan::select::{Poll, SelectChan};
 use crate::sched::g::getg;
 use crate::sched::gqueue::GQueue;
-use crate::sched::park::WaitReason;
+use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::sched::timers::NEVER;
 use crate::sched::wait::{self, Limit, Place, Waited};
@@ -203,12 +203,12 @@ impl<T> Alarmed for TimeChan<T> {
                     unsafe { slot(elem) }.set(Some(value));
                     ready.push_back(gp);
                 }
-                None => ready = drain(&mut state.watchers),
+                None => ready = state.watchers.drain(),
             }
         }
         self.settle(&mut state, false);
         drop(state);
-        ready_all(ready);
+        park::goready_all(ready);
     }
 }
 

@@ -26,7 +26,8 @@
 //!
 //! A resume is a call that happens to run on another stack, so it goes on in the same slice, and
 //! what binds the caller to a CPU (`lock_os_thread`, `pin`) binds the callee instead until the
-//! switch back (Go throws if the two differ). That is why the next one may always run on this M.
+//! switch back, and must be the same by then: `coro::Coroutine` sees to that, as Go does. That is
+//! why the next one may always run on this M.
 //!
 //! It does not take the CPU along where the scheduler wants it back: if preemption was asked for,
 //! the world is to stop, or chaos strikes, the next goroutine goes to the run queue as if it had

@@ -24,6 +24,7 @@ use crate::arch;
 use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
 use crate::base::lock::{Lock, LockGuard};
 use crate::sched::g::{G, Status, UnlockFn, getg};
+use crate::sched::gqueue::GQueue;
 use crate::sched::m::getm;
 use crate::sched::{SCHED, idle, model, schedule};
 
@@ -156,6 +157,13 @@ pub fn goready(gp: &'static G) {
     model::runqput(p, gp, true);
     idle::wakep();
     preempt_on();
+}
+
+/// Readies all of a queue, in order. No lock that they would run into is held.
+pub fn goready_all(mut ready: GQueue) {
+    while let Some(gp) = ready.pop_front() {
+        goready(gp);
+    }
 }
 
 /// Goes to the end of the global queue (Go: `runtime.Gosched`).

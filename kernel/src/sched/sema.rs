@@ -113,9 +113,7 @@ impl Semaphore {
             ready.push_back(gp);
         }
         drop(state);
-        while let Some(gp) = ready.pop_front() {
-            park::goready(gp);
-        }
+        park::goready_all(ready);
         true
     }
 }

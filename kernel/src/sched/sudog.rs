@@ -8,6 +8,7 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 
 use crate::sched::g::G;
+use crate::sched::gqueue::GQueue;
 
 /// A goroutine in a wait queue.
 pub struct Sudog {
@@ -122,6 +123,16 @@ impl WaitQueue {
                 return Some(sudog);
             }
         }
+    }
+
+    /// Takes all whose wait nobody else has ended, for the caller to ready when the lock is gone:
+    /// they would run into it.
+    pub fn drain(&mut self) -> GQueue {
+        let mut ready = GQueue::new();
+        while let Some(sudog) = self.dequeue() {
+            ready.push_back(sudog.g);
+        }
+        ready
     }
 
     /// Takes this very sudog out. False if it is out already.

@@ -11,7 +11,6 @@ use core::time::Duration;
 use crate::base::instant::Instant;
 use crate::base::lock::{Lock, Rank};
 use crate::sched::g::getg;
-use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::sched::wait::{self, Limit, Place, Waited};
@@ -113,16 +112,11 @@ impl Barrier {
     fn wait_within(&self, limit: Limit) -> Option<BarrierWaitResult> {
         let mut state = self.state.lock();
         if state.arrived + 1 >= self.n {
-            let mut ready = GQueue::new();
             state.arrived = 0;
             state.generation += 1;
-            while let Some(sudog) = state.waiters.dequeue() {
-                ready.push_back(sudog.g);
-            }
+            let ready = state.waiters.drain();
             drop(state);
-            while let Some(gp) = ready.pop_front() {
-                park::goready(gp);
-            }
+            park::goready_all(ready);
             return Some(BarrierWaitResult(true));
         }
         if limit.is_over() {

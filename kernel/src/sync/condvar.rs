@@ -246,9 +246,7 @@ impl Condvar {
         }
         self.waiting.store(false, Ordering::Relaxed);
         drop(waiters);
-        while let Some(gp) = ready.pop_front() {
-            park::goready(gp);
-        }
+        park::goready_all(ready);
     }
 }
 

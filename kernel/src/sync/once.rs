@@ -23,7 +23,6 @@ use crate::base::instant::Instant;
 use crate::base::lock::{Lock, LockGuard, Rank};
 use crate::sched::defer;
 use crate::sched::g::getg;
-use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::sched::wait::{self, Limit, Place, Waited};
@@ -235,16 +234,11 @@ impl Once {
     }
 
     fn finish(&self, state: u8) {
-        let mut ready = GQueue::new();
         let mut inner = self.inner.lock();
         self.state.store(state, Ordering::Release);
-        while let Some(sudog) = inner.waiters.dequeue() {
-            ready.push_back(sudog.g);
-        }
+        let ready = inner.waiters.drain();
         drop(inner);
-        while let Some(gp) = ready.pop_front() {
-            park::goready(gp);
-        }
+        park::goready_all(ready);
     }
 }
 

@@ -32,7 +32,6 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use crate::base::lock::{Lock, LockGuard, Rank};
 use crate::sched::fatal;
 use crate::sched::g::getg;
-use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::sched::wait::{self, Limit, Place, Waited};
@@ -242,19 +241,14 @@ impl RawRwLock {
     /// readers in the queue, and `stay` of its own.
     #[cold]
     fn leave(&self, mut queues: LockGuard<'_, Queues>, stay: u32) {
-        let mut ready = GQueue::new();
-        while let Some(sudog) = queues.readers.dequeue() {
-            ready.push_back(sudog.g);
-        }
+        let ready = queues.readers.drain();
         let come = (ready.len() as u32 + stay) * READER;
         // Readers that are inside may leave meanwhile; the two bits stand still.
         let parked = self.word.load(Ordering::Relaxed) & PARKED;
         self.word
             .fetch_add(come.wrapping_sub(WRITER | parked), Ordering::Release);
         drop(queues);
-        while let Some(gp) = ready.pop_front() {
-            park::goready(gp);
-        }
+        park::goready_all(ready);
         self.writers.unlock();
     }
 }

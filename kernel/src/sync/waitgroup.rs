@@ -114,14 +114,10 @@ impl WaitGroup {
         let mut ready = GQueue::new();
         if self.inner.state.open() {
             queue.round += 1;
-            while let Some(sudog) = queue.waiters.dequeue() {
-                ready.push_back(sudog.g);
-            }
+            ready = queue.waiters.drain();
         }
         drop(queue);
-        while let Some(gp) = ready.pop_front() {
-            park::goready(gp);
-        }
+        park::goready_all(ready);
     }
 
     /// One is done: `add(-1)`.
