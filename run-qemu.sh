@@ -4,6 +4,7 @@
 #
 # How the guest talks to this script:
 #   console   COM1, on this script's stdin and stdout
+#   files     COM2, named pieces of files (kernel/src/observe/hostfile.rs); only with --files, --trace
 #   status    the guest writes "exit N\n" to the debug port 0xe9, which lands in a file, and then
 #             stores 0x10 in the isa-debug-exit device, which makes QEMU end with status 33
 # Only both together count as an end: QEMU's own status is 0 after a triple fault (with -no-reboot)
@@ -19,7 +20,7 @@ readonly RTC_BASE=2024-01-01 # the date at boot under --icount and --replay
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
 readonly root
-tmp='' qemu_pid='' filter_pid='' tty_state=''
+tmp='' qemu_pid='' filter_pid='' receiver_pid='' tty_state=''
 
 say() { printf 'run-qemu.sh: %s\n' "$*" >&2; }
 die() { # STATUS TEXT...: one line, and the end
@@ -44,7 +45,10 @@ option         variable   default  meaning
 --machine M    MACHINE    q35      q35, pc or microvm
 --icount       ICOUNT=1            one instruction = 1 ns of guest time; repeatable; one host thread
 --replay SEED  REPLAY              the same run, bit for bit, for the same SEED, on all CPUs
---gdb          GDB=1               wait for gdb on port 1234 before the first instruction
+--gdb          GDB=1               wait for gdb before the first instruction
+--gdb-port N   GDB_PORT   1234     the port of this machine where gdb is waited for
+--files DIR    FILES               where files go that the image writes (profiles, traces)
+--trace FILE   TRACE               write the execution trace there, for: go tool trace FILE
 --timeout S    TIMEOUT    0, 600   seconds until the run is ended, 0 for none; the default is none
                                    if stdin is a terminal or gdb is wanted, else 600
 --release      RELEASE=1           build the default image in the release profile
@@ -52,14 +56,17 @@ option         variable   default  meaning
 --help                             this text
                CMDLINE             more kernel command line, before that after --
 
-If stdin is a terminal it is the serial console, and Ctrl-C ends the machine. If it is not, the
-image ends by itself: `run=exit` is added to the command line, or `; exit` to a `run=` given there.
+If stdin is a terminal it is the serial console, and every key goes to the image: Ctrl-C ends what
+runs there, Ctrl-\ shows all goroutines. Ctrl-A is QEMU's: Ctrl-A x ends the machine, Ctrl-A b sends
+a break, Ctrl-A a a Ctrl-A. If stdin is no terminal, the image ends by itself: `run=exit` is added to
+the command line, or `; exit` to a `run=` given there.
 
 exit status    that of the image: 0; 1 for failed tests; 2 for panic, deadlock, a fatal error
                or a refused command line
                2 also for a mistake in the arguments of this script
                124 for the time limit (registers of all CPUs are on stderr)
                125 if the machine crashed or could not be run
+               130 after Ctrl-C or Ctrl-A x
 TEXT
 }
 
@@ -67,13 +74,14 @@ TEXT
 
 read_environment() {
     smp=${SMP:-4} mem=${MEM:-512M} accel=${ACCEL:-tcg} machine=${MACHINE:-q35}
-    replay=${REPLAY:-} time_limit_s=${TIMEOUT:-}
+    replay=${REPLAY:-} time_limit_s=${TIMEOUT:-} gdb_port=${GDB_PORT:-1234}
+    files_dir=${FILES:-} trace_file=${TRACE:-}
     local name
     for name in ICOUNT GDB RELEASE VERBOSE; do
         [[ ${!name:-0} == [01] ]] || usage_error "$name must be 0 or 1, not '${!name}'"
     done
     icount=${ICOUNT:-0} gdb=${GDB:-0} release=${RELEASE:-0} verbose=${VERBOSE:-0}
-    for name in NET ISO TRACE; do
+    for name in NET ISO; do
         [[ ${!name:-0} == 0 ]] || usage_error "$name is not there yet"
     done
 }
@@ -86,7 +94,7 @@ read_arguments() {
     while (($# > 0)) && [[ $1 == -?* && $1 != -- ]]; do
         option=${1%%=*}
         case $option in
-        --smp | --mem | --accel | --machine | --replay | --timeout)
+        --smp | --mem | --accel | --machine | --replay | --timeout | --gdb-port | --files | --trace)
             if [[ $1 == *=* ]]; then
                 value=${1#*=}
             else
@@ -123,6 +131,9 @@ take_option() { # OPTION VALUE
     --machine) machine=$2 ;;
     --replay) replay=${2:-none} ;;
     --timeout) time_limit_s=$2 ;;
+    --gdb-port) gdb_port=$2 ;;
+    --files) files_dir=${2:-none} ;;
+    --trace) trace_file=${2:-none} ;;
     --icount) icount=1 ;;
     --gdb) gdb=1 ;;
     --release) release=1 ;;
@@ -131,7 +142,7 @@ take_option() { # OPTION VALUE
         show_help
         exit 0
         ;;
-    --net | --iso | --trace) usage_error "$1 is not there yet" ;;
+    --net | --iso) usage_error "$1 is not there yet" ;;
     *) usage_error "unknown option '$1'" ;;
     esac
 }
@@ -157,9 +168,29 @@ check_options() {
     fi
     [[ $time_limit_s =~ ^(0|[1-9][0-9]{0,5})$ ]] ||
         usage_error "--timeout must be whole seconds, not '$time_limit_s'"
+    { [[ $gdb_port =~ ^[1-9][0-9]{0,4}$ ]] && ((gdb_port <= 65535)); } ||
+        usage_error "--gdb-port must be 1 to 65535, not '$gdb_port'"
+    check_files
     [[ $image != *=* || -f $image ]] ||
         usage_error "there is no image '$image'; kernel words come after --"
     [[ -z $image || (-f $image && -r $image) ]] || usage_error "there is no image '$image'"
+}
+
+# A trace is a file like the others, and the kernel is told its name. Sets files_dir and trace_name.
+check_files() {
+    trace_name=''
+    if [[ -n $trace_file ]]; then
+        trace_name=${trace_file##*/}
+        is_file_name "$trace_name" ||
+            usage_error "--trace: a file's name has letters, digits, '.', '_' and '-', not '$trace_file'"
+        [[ -n $files_dir ]] || files_dir=$(dirname -- "$trace_file")
+    fi
+    [[ -z $files_dir || (-d $files_dir && -w $files_dir) ]] ||
+        usage_error "there is no folder '$files_dir' to write to"
+}
+
+is_file_name() { # NAME: what the kernel may call a file (hostfile::is_name)
+    [[ $1 =~ ^[[:alnum:]_-][[:alnum:]._-]{0,63}$ ]]
 }
 
 is_u64() { # DIGITS, no leading zero
@@ -220,6 +251,7 @@ make_cmdline() {
     ((${#args[@]} == 0)) || words+=("$(kernel_word "args=${args[*]}")")
     [[ -z $replay ]] || ((has_seed)) || words+=("seed=$replay")
     [[ -t 0 ]] || ((has_run)) || words+=("run=exit")
+    [[ -z $trace_name ]] || words+=("trace=$trace_name")
     cmdline=${words[*]}
 }
 
@@ -291,11 +323,14 @@ build_images() {
 # Sets qemu_args.
 make_qemu_args() {
     local dir=${tmp//,/,,} # QEMU's quoting of a comma in an option's value
+    local mux=''
+    # On a terminal QEMU's monitor shares the console: that is where Ctrl-A comes from.
+    if [[ -t 0 ]]; then mux=,mux=on; fi
     # shellcheck disable=SC2054 # the commas belong to the values
     qemu_args=(
         -nodefaults -no-user-config -no-reboot -display none
         -smp "$smp" -m "$mem"
-        -chardev "stdio,id=console,signal=on" -serial chardev:console
+        -chardev "stdio,id=console,signal=off$mux" -serial chardev:console
         -chardev "file,id=status,path=$dir/status" -device "isa-debugcon,iobase=0xe9,chardev=status"
         -device "isa-debug-exit,iobase=0xf4,iosize=0x04"
         -chardev "pipe,id=monitor,path=$dir/monitor" -mon chardev=monitor,mode=control
@@ -320,7 +355,10 @@ make_qemu_args() {
     else
         qemu_args+=(-accel "tcg,thread=multi" -cpu max)
     fi
-    ((!gdb)) || qemu_args+=(-gdb tcp::1234 -S)
+    [[ -z $mux ]] || qemu_args+=(-mon chardev=console)
+    [[ -z $files_dir ]] || qemu_args+=(
+        -chardev "file,id=files,path=$dir/files" -device "isa-serial,index=1,chardev=files")
+    ((!gdb)) || qemu_args+=(-gdb "tcp:127.0.0.1:$gdb_port" -S)
     qemu_args+=(-kernel "$boot_elf" -initrd "$image" -append "$cmdline")
 }
 
@@ -361,6 +399,38 @@ check_kvm() {
 
 # ---- Running it --------------------------------------------------------------------------------
 
+# Writes what comes from the second serial port to files: see kernel/src/observe/hostfile.rs. A file
+# has its name when it is whole; what was cut off gets it at the end.
+receive_files() {
+    trap '' INT TERM HUP
+    local word name length end rest path
+    declare -A open=()
+    while IFS=' ' read -r word name length end rest; do
+        path=$files_dir/$name
+        if [[ $name == "$trace_name" ]]; then path=$trace_file; fi
+        case "$word $length $end$rest" in
+        'end ; ') ;;
+        data\ *\ \;) [[ $length =~ ^(0|[1-9][0-9]{0,3})$ ]] || continue ;;
+        *) continue ;;
+        esac
+        is_file_name "$name" || continue
+        if [[ -z ${open[$name]:-} ]]; then
+            : >"$path.part" || return
+            open[$name]=$path
+        fi
+        if [[ $word == data ]]; then
+            head --bytes="$length" >>"$path.part" || return
+        else
+            mv -- "$path.part" "$path"
+            unset "open[$name]"
+        fi
+    done
+    for path in "${open[@]}"; do
+        mv -- "$path.part" "$path"
+        say "the file '$path' is cut off: the image did not write its end"
+    done
+}
+
 # Ends what this script started and leaves the terminal as it was. Runs at every exit.
 # shellcheck disable=SC2317 # called by trap
 clean_up() {
@@ -374,19 +444,22 @@ clean_up() {
     fi
     # What the filter has not written yet is still the guest's output.
     if [[ -n $filter_pid ]]; then wait "$filter_pid" 2>/dev/null || true; fi
+    if [[ -n $receiver_pid ]]; then wait "$receiver_pid" 2>/dev/null || true; fi
     if [[ -n $tty_state ]]; then stty "$tty_state" 2>/dev/null || true; fi
     if [[ -n $tmp ]]; then rm -rf -- "$tmp"; fi
 }
 
 # Starts QEMU as a child in the background, because bash runs no trap while it waits for one in the
-# foreground. A terminal shows the guest's bytes as they are; a file or pipe gets them without the
-# carriage returns that a serial line wants.
+# foreground. What the guest prints goes through a filter: to a file or pipe without the carriage
+# returns that a serial line wants; to a terminal as it is, since QEMU writes each byte by itself,
+# which is four times as slow to a terminal as to a pipe.
 start_qemu() {
-    local input=/dev/null
+    local input=/dev/null filter=(stdbuf -o0 tr -d '\r')
     if [[ -t 0 ]]; then
         tty_state=$(stty -g)
         input=/dev/stdin
     fi
+    if [[ -t 1 ]]; then filter=(cat); fi
     mkfifo "$tmp/monitor.in" "$tmp/monitor.out" "$tmp/alive"
     # Opened for both directions, an end that is not there yet does not block.
     exec 3<>"$tmp/monitor.in" 4<>"$tmp/monitor.out"
@@ -394,16 +467,16 @@ start_qemu() {
     if ((verbose)); then
         say "$QEMU$(printf ' %q' "${qemu_args[@]}")"
     fi
-    if [[ -t 1 ]]; then
-        "$QEMU" "${qemu_args[@]}" <"$input" 3>&- 4>&- 5>"$tmp/alive" &
-        qemu_pid=$!
-    else
-        exec {console}> >(trap '' INT TERM HUP && exec stdbuf -o0 tr -d '\r' 3>&- 4>&-)
-        filter_pid=$!
-        "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- 5>"$tmp/alive" &
-        qemu_pid=$!
-        exec {console}>&-
+    if [[ -n $files_dir ]]; then
+        mkfifo "$tmp/files"
+        receive_files <"$tmp/files" 3>&- 4>&- &
+        receiver_pid=$!
     fi
+    exec {console}> >(trap '' INT TERM HUP && exec "${filter[@]}" 3>&- 4>&-)
+    filter_pid=$!
+    "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- 5>"$tmp/alive" &
+    qemu_pid=$!
+    exec {console}>&-
     exec 5<"$tmp/alive"
 }
 
@@ -467,7 +540,11 @@ finish() {
         if [[ -t 0 ]]; then exit 130; fi
         why='QEMU was ended by a signal'
         ;;
-    *) why='no reason given' ;;
+    *)
+        # QEMU's own Ctrl-A x.
+        if [[ -t 0 ]] && ((qemu_status == 0)); then exit 130; fi
+        why='no reason given'
+        ;;
     esac
     die "$EXIT_CRASH" "the machine crashed: $why; QEMU's status $qemu_status"
 }
@@ -486,7 +563,8 @@ main() {
     tmp=$(mktemp -d "${TMPDIR:-/tmp}/gosched.XXXXXXXX")
     [[ $accel != kvm ]] || check_kvm
     make_qemu_args
-    ((!gdb)) || say "waiting for: gdb -ex 'target remote :1234' $(printf '%q' "$image")"
+    ((!gdb)) || say "waiting for: gdb -iex $(image_arg "add-auto-load-safe-path $image")" \
+        "-ex 'target remote :$gdb_port' $(image_arg "$image")"
     start_qemu
     await_qemu
     finish

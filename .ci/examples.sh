@@ -64,6 +64,13 @@ example daisy_chain <<'TEXT'
 10001 goroutines, * ms
 whispered through the chain: 10000
 TEXT
+example lost <<'TEXT'
+* jobs done by 1000 workers
+3 of 1003 goroutines are still missing
+TEXT
+example traced <<'TEXT'
+20 orders are paid
+TEXT
 example mandelbrot < <(printf '*\n%.0s' {1..32})
 
 sum_up

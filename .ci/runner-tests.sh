@@ -82,9 +82,13 @@ refused 'machine must be' --machine isapc
 refused 'replay must be' --replay 18446744073709551616
 refused 'timeout must be' --timeout 1.5
 refused 'no image' /nonexistent
+refused 'gdb-port must be' --gdb-port 65536
+refused 'no folder' --files /nonexistent
+refused 'no folder' --trace /nonexistent/trace.out
+refused "a file's name" --trace '/tmp/a trace'
 refused 'leave --icount out' --replay 1 --icount
 refused 'use --accel tcg' --icount --accel kvm
-for later in --net --iso --trace; do refused 'not there yet' "$later"; done
+for later in --net --iso; do refused 'not there yet' "$later"; done
 SMP=four refused 'smp must be'
 ICOUNT=yes refused 'ICOUNT must be 0 or 1'
 CMDLINE='run="ps' refused 'quote that does not end'
@@ -93,6 +97,7 @@ appended 'run=exit' "$dir/image"
 appended 'args="--exact '\''a b'\''" run=exit' "$dir/image" --exact 'a b'
 appended 'sched=single run="ps; exit"' "$dir/image" -- sched=single run=ps
 appended 'sched=single run="ps; exit"' -- sched=single 'run="ps"'
+appended 'run=exit trace=a.trace' --trace "$dir/a.trace"
 appended 'slice_us=100 run=exit seed=7' --replay 7 -- slice_us=100 run=
 CMDLINE='gomaxprocs=2 traceback="all"' appended 'gomaxprocs=2 traceback="all" run=exit'
 
@@ -109,16 +114,17 @@ ended 125 'triple fault' 'names a triple fault'
 boot hangs --timeout 1 --smp 2
 ended 124 'CPU#1' 'shows all registers at the time limit'
 
-# On a terminal the guest gets what is typed, and Ctrl-C ends it.
+# On a terminal the guest gets what is typed, Ctrl-C too; Ctrl-A x ends the machine.
 boot_on_terminal() {
     status=0
-    { sleep 1 && printf 'typed' && sleep 1 && printf '\003'; } |
+    { sleep 1 && printf 'typed\003more' && sleep 1 && printf '\001x'; } |
         GUEST=$dir/echoes PATH="$dir:$PATH" script --quiet --return --command ./run-qemu.sh \
             /dev/null >"$dir/out" 2>"$dir/err" || status=$?
 }
 boot_on_terminal
 result 'is a console on a terminal' grep -q typed "$dir/out"
-result 'ends by Ctrl-C on a terminal' test "$status" = 130
+result 'leaves Ctrl-C to the guest' grep -q more "$dir/out"
+result 'ends by Ctrl-A x on a terminal' test "$status" = 130
 
 boot_and_signal() {
     GUEST=$dir/hangs PATH="$dir:$PATH" ./run-qemu.sh </dev/null >"$dir/out" 2>"$dir/err" &

@@ -6,6 +6,7 @@ packages=()
 command -v qemu-system-x86_64 >/dev/null || packages+=(qemu-system-x86)
 command -v objdump >/dev/null || packages+=(binutils)
 command -v shellcheck >/dev/null || packages+=(shellcheck)
+command -v gdb >/dev/null || packages+=(gdb)
 command -v python3 >/dev/null || packages+=(python3)
 command -v cc >/dev/null || packages+=(gcc libc6-dev)
 if ((${#packages[@]} > 0)); then

@@ -3,13 +3,17 @@
 #![no_std]
 #![no_main]
 
+mod common;
+
 use gosched::sync::WaitGroup;
 use gosched::{Bencher, chan, go, runtime};
+
+use common::on_one_p;
 
 /// One `Gosched` with nobody else to run.
 #[gosched::bench]
 fn gosched_1(b: &mut Bencher) {
-    b.iter(runtime::gosched);
+    on_one_p(|| b.iter(runtime::gosched));
 }
 
 /// Spawns goroutines that only end, and waits for all of them: the cost of one.
@@ -37,9 +41,7 @@ fn spawn_exit_seq(b: &mut Bencher) {
     });
 }
 
-/// A value there and one back over two rendezvous channels.
-#[gosched::bench]
-fn chan_unbuf_pingpong(b: &mut Bencher) {
+fn pingpong(b: &mut Bencher) {
     let (ping, pings) = chan::bounded::<u64>(0);
     let (pong, pongs) = chan::bounded::<u64>(0);
     go(move || {
@@ -54,6 +56,17 @@ fn chan_unbuf_pingpong(b: &mut Bencher) {
             .expect("the other side receives until this one is dropped");
         pongs.recv().expect("the other side answers each value")
     });
+}
+
+/// A value there and one back over two rendezvous channels.
+#[gosched::bench]
+fn chan_unbuf_pingpong(b: &mut Bencher) {
+    on_one_p(|| pingpong(b));
+}
+
+#[gosched::bench]
+fn chan_unbuf_pingpong_mp(b: &mut Bencher) {
+    pingpong(b);
 }
 
 /// A value into a buffered channel and out again, without another goroutine.

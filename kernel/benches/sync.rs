@@ -15,14 +15,14 @@ fn mutex_uncontended(b: &mut Bencher) {
 
 /// `read` and the end of it (Go: BenchmarkRWMutexUncontended).
 #[gosched::bench]
-fn rwlock_read_uncontended(b: &mut Bencher) {
+fn rwmutex_read(b: &mut Bencher) {
     static LOCK: RwLock<u64> = RwLock::new(0);
     b.iter(|| *LOCK.read());
 }
 
 /// `write` and the end of it.
 #[gosched::bench]
-fn rwlock_write_uncontended(b: &mut Bencher) {
+fn rwmutex_write(b: &mut Bencher) {
     static LOCK: RwLock<u64> = RwLock::new(0);
     b.iter(|| *LOCK.write() += 1);
 }

@@ -8,14 +8,18 @@
 //!
 //! The tour checks what it shows and panics where it is wrong, so booting this image is a test.
 //!
-//! `tour` and `programs` are modules of this binary, not of the library: no program that uses the
-//! library carries them.
+//! `run` starts `programs`, which the tour works with too, and the programs of `kernel/examples/`,
+//! which `examples` includes.
+//!
+//! `tour`, `programs` and `examples` are modules of this binary, not of the library: no program
+//! that uses the library carries them.
 
 #![no_std]
 #![no_main]
 
 extern crate alloc;
 
+mod examples;
 mod programs;
 mod tour;
 
@@ -26,6 +30,7 @@ use gosched::shell;
 fn main() {
     // Now, not when the shell begins: what is typed during the tour waits in the ring.
     shell::listen();
+    examples::check();
     tour::banner::print();
     let run = cmdline::options().run.as_deref();
     if run.is_none_or(only_exits) {

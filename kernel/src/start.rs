@@ -1,5 +1,6 @@
 //! From the boot stage's jump to the main goroutine: the order of boot, as a list.
 
+use alloc::vec::Vec;
 use core::arch::naked_asm;
 use core::mem::offset_of;
 use core::slice;
@@ -8,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use bootloader_api::config::Mapping;
 use bootloader_api::info::MemoryRegionKind;
 use bootloader_api::{BootInfo, BootloaderConfig};
+use linkme::distributed_slice;
 
 use crate::arch::switch::{self, MHead, Stack};
 use crate::arch::{self, BootFacts, CpuStacks, Handlers, TrapFrame};
@@ -15,13 +17,14 @@ use crate::base::cmdline::{self, options};
 use crate::base::intrinsics;
 use crate::base::options::{Options, PreemptMode, SchedModel, Traceback};
 use crate::mem::{self, stack, sysstack};
-use crate::observe::{dump, schedtrace, symbols, traceback};
+use crate::observe::trace::stream;
+use crate::observe::{attend, dump, schedtrace, symbols, traceback, watch};
 use crate::sched::fatal::{self, Cause};
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::model::{self, Model};
 use crate::sched::newproc::{self, Attributes};
 use crate::sched::stop::procresize;
-use crate::sched::{SCHED, defer, preempt, schedule, stop, sysmon};
+use crate::sched::{SCHED, attention, defer, preempt, schedule, stop, sysmon, trace, watchdog};
 use crate::{eprintln, testing};
 
 /// Bytes of the stack that boot runs on.
@@ -30,8 +33,10 @@ const BOOT_STACK_SIZE: u64 = 64 * 1024;
 const G0_STACK_SIZE: usize = 48 * 1024;
 /// Bytes of the stacks of exceptions that may end in a report.
 const REPORT_STACK_SIZE: usize = 32 * 1024;
-/// Bytes of the stacks of plain interrupts, NMIs and machine checks.
-const IRQ_STACK_SIZE: usize = 16 * 1024;
+/// Bytes of the stack of plain interrupts: a dump by force runs there.
+const IRQ_STACK_SIZE: usize = REPORT_STACK_SIZE;
+/// Bytes of the stacks of NMIs and machine checks.
+const LAST_STACK_SIZE: usize = 16 * 1024;
 
 /// What the boot stage is asked for.
 static CONFIG: BootloaderConfig = {
@@ -56,6 +61,8 @@ static MAIN_STARTED_NS: AtomicU64 = AtomicU64::new(0);
 #[unsafe(no_mangle)]
 unsafe extern "C" fn _start(info: &'static mut BootInfo) -> ! {
     naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip", // the outermost frame
         // rax = M0
         "lea rax, [rip + {allm}]",
         "mov [rax + {this}], rax",
@@ -73,6 +80,7 @@ unsafe extern "C" fn _start(info: &'static mut BootInfo) -> ! {
         "and rsp, -16",
         "call {boot}",
         "ud2",
+        ".cfi_endproc",
         allm = sym ALLM,
         this = const offset_of!(M, head) + offset_of!(MHead, this),
         m_g = const offset_of!(M, head) + offset_of!(MHead, g),
@@ -223,8 +231,8 @@ fn cpu_stacks() -> Option<CpuStacks> {
         irq: sysstack::alloc_system_stack(IRQ_STACK_SIZE)?,
         page_fault: sysstack::alloc_system_stack(REPORT_STACK_SIZE)?,
         double_fault: sysstack::alloc_system_stack(REPORT_STACK_SIZE)?,
-        nmi: sysstack::alloc_system_stack(IRQ_STACK_SIZE)?,
-        machine_check: sysstack::alloc_system_stack(IRQ_STACK_SIZE)?,
+        nmi: sysstack::alloc_system_stack(LAST_STACK_SIZE)?,
+        machine_check: sysstack::alloc_system_stack(LAST_STACK_SIZE)?,
         exception: sysstack::alloc_system_stack(REPORT_STACK_SIZE)?,
     })
 }
@@ -232,20 +240,53 @@ fn cpu_stacks() -> Option<CpuStacks> {
 extern "C" fn on_g0() -> ! {
     let m = getm();
     m.g0.gobuf().sp.set(m.g0.head.stack.get().hi);
+    // Before there is another CPU: the first that is idle begins to watch.
+    watchdog::set_reporter(watch::copy, watch::print);
     start_other_cpus();
     let mcount = SCHED.mcount();
     let n = match model::get() {
         Model::Single => 1,
         _ => options().gomaxprocs.unwrap_or(mcount).min(mcount),
     };
+    give_rings();
     procresize(m, n);
     let spawned = newproc::newproc(main_goroutine, Attributes::default());
     if spawned.is_err() {
         refuse("not enough memory for the main goroutine");
     }
+    attention::set_dumps(attend::dump, attend::dump_by_force);
+    // Without an interrupt for it nobody hears before `shell::listen` polls.
+    let _ = arch::enable_console_input();
     SCHED.started.store(true, Ordering::Release);
     arch::irq::enable();
     schedule::schedule()
+}
+
+/// Bytes of each M's flight recorder, at the most and at the least.
+const RING_BYTES: (usize, usize) = (256 << 10, 16 << 10);
+/// What all of them together may take of the memory: this part.
+const RINGS_PART: usize = 64;
+
+/// Gives each M its flight recorder. Without memory for it an M records nothing.
+fn give_rings() {
+    let mcount = SCHED.mcount();
+    let part = mem::usage().total / RINGS_PART / mcount;
+    let bytes = match options().trace {
+        // What is streamed may have to wait for the port.
+        Some(_) => (mem::usage().total / 4 / mcount).clamp(RING_BYTES.1, 16 * RING_BYTES.0),
+        None => part.clamp(RING_BYTES.1, RING_BYTES.0),
+    };
+    let words = (bytes / size_of::<u64>() + 1).next_power_of_two() / 2;
+    for m in SCHED.allm() {
+        let mut memory = Vec::new();
+        if memory.try_reserve_exact(words).is_err() {
+            eprintln!("runtime: CPU {} has no memory for a trace", m.id());
+            continue;
+        }
+        memory.resize_with(words, || AtomicU64::new(0));
+        m.trace.ring.give(memory.leak());
+    }
+    trace::set_on(options().trace.as_deref() != Some("off"));
 }
 
 /// Starts the other CPUs one by one. One that does not come is named, and boot goes on without it.
@@ -280,21 +321,58 @@ extern "C" fn mstart() -> ! {
     schedule::schedule()
 }
 
-unsafe extern "Rust" {
-    /// What `#[gosched::main]` makes of the program's `main`.
-    safe fn __gosched_main();
+/// One `#[gosched::main]`. Made by the macro.
+pub struct Main {
+    /// Path of the module it stands in; without `::`, the root of a crate.
+    pub module: &'static str,
+    /// The function under the attribute.
+    pub run: fn(),
+}
+
+/// All functions of this image that are marked `#[gosched::main]`, in the linker's order.
+#[distributed_slice]
+pub static MAINS: [Main];
+
+/// The one that the main goroutine runs: that of the image itself, not of a program that it
+/// includes as a module.
+fn program() -> fn() {
+    let mut at_root = MAINS.iter().filter(|main| !main.module.contains("::"));
+    match (at_root.next(), at_root.next()) {
+        (Some(main), None) => main.run,
+        (None, _) => refuse("no function of this program's main file is marked #[gosched::main]"),
+        (Some(_), Some(_)) => refuse(format_args!(
+            "{} functions of this program's main file are marked #[gosched::main], instead of one",
+            2 + at_root.count()
+        )),
+    }
 }
 
 fn main_goroutine() {
+    let main = program();
     MAIN_STARTED_NS.store(arch::nanotime(), Ordering::Relaxed);
     let period_ms = options().schedtrace_ms;
     if period_ms != 0 {
         sysmon::set_schedtrace(period_ms * 1_000_000, schedtrace::print);
     }
-    __gosched_main();
+    begin_trace();
+    main();
     // What the main goroutine's locals own is dropped; the end of the others is not waited for.
     defer::run_all();
     fatal::exit(0)
+}
+
+/// Begins the trace that the command line asks for.
+fn begin_trace() {
+    let Some(file) = options().trace.as_deref().filter(|file| *file != "off") else {
+        return;
+    };
+    if let Err(error) = stream::start(file) {
+        refuse(format_args!("trace={file}: {error}"));
+    }
+    fatal::before_exit(|| {
+        // Ended by the program, perhaps; a port that takes no more has been said.
+        let _ = stream::stop();
+    });
 }
 
 /// When the main goroutine began to run, in ns since the kernel's clock began.
@@ -314,6 +392,7 @@ static HANDLERS: Handlers = Handlers {
     wake: || getm().stats.ipis_got.add(1),
     flush_tlb: stop::flush_tlb_ipi,
     input: crate::shell::input::interrupt,
+    line_break: attention::ask_for_dump,
     page_fault,
     exception,
 };

@@ -353,6 +353,26 @@ fn files_say_what_they_are() {
     );
 }
 
+/// Those that `args=` chooses from serve a check, and are no programs within an image.
+#[test]
+fn the_default_image_includes_the_examples() {
+    let sources = sources();
+    let table = sources
+        .iter()
+        .find(|source| source.path == "kernel/image/examples.rs");
+    let table = &table.expect("the table of examples").text;
+    let mut wrong = Vec::new();
+    for Source { path, code, .. } in &sources {
+        if let Some(file) = path.strip_prefix("kernel/examples/")
+            && !code.contains("options().args")
+            && !table.contains(&format!("\"../examples/{file}\""))
+        {
+            wrong.push(format!("{path} is not in kernel/image/examples.rs"));
+        }
+    }
+    assert_none(wrong);
+}
+
 #[test]
 fn nothing_is_left_for_later() {
     let mut wrong = Vec::new();

@@ -345,7 +345,7 @@ fn the_destructor_of_a_value_may_goexit() {
         assert!(left.join().is_err());
         spawn(|| Exits);
     }
-    assert!(eventually(|| runtime::num_goroutine() == before));
+    assert!(eventually(|| runtime::num_goroutine() <= before));
 }
 
 /// A goroutine that goexits within a scope gives up its stack while others still borrow from it.
@@ -402,7 +402,7 @@ fn a_scope_goes_on_with_the_goexit_of_its_goroutines() {
         assert!(exited.join().is_err());
     }
     assert_eq!(count_of(&went_on), 0);
-    assert!(eventually(|| runtime::num_goroutine() == before));
+    assert!(eventually(|| runtime::num_goroutine() <= before));
 }
 
 gosched::test_main!();

@@ -10,7 +10,7 @@ use alloc::format;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::{Random, await_waiting, eventually, waiting};
+use common::{Random, await_waiting, eventually, rounds, waiting};
 use gosched::sync::{Mutex, MutexGuard, WaitGroup};
 use gosched::time::{self, Duration, Instant};
 use gosched::{go, runtime};
@@ -224,9 +224,9 @@ fn limits_race_with_unlocking() {
     for i in 0..10 {
         group.go(move || {
             let mut random = Random::new(i);
-            for round in 0..1000 {
+            for round in 0..rounds(1000) {
                 // One in ten without a limit: it would sleep on.
-                let guard = if round % 10 == i {
+                let guard = if round as u64 % 10 == i {
                     Some(COUNTER.lock())
                 } else {
                     COUNTER.lock_timeout(random.micros(120))
@@ -247,7 +247,7 @@ fn limits_race_with_unlocking() {
     group.wait();
     let counter = COUNTER.try_lock().expect("nobody holds it");
     assert_eq!(*counter, GOT.load(Ordering::Relaxed));
-    assert!(*counter >= 1000, "those without a limit");
+    assert!(*counter >= rounds(1000), "those without a limit");
 }
 
 /// Catches a guard of a part that unlocks twice, or never, or gives another part.

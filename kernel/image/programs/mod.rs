@@ -1,14 +1,15 @@
-//! The programs that `run` starts, and that the tour works with.
+//! Programs for `run` that take arguments, and that the tour works with.
 //!
 //! Each is a function that does real work and returns what came out, so that its caller can check
 //! it; the entry in the shell's registry reads arguments and prints. A program returns when its
 //! work is done: there is nothing that could stop it from outside.
 
+mod crowd;
 pub(crate) mod hog;
 pub(crate) mod pingpong;
 pub(crate) mod primes;
 mod ring;
-pub(crate) mod sieve;
+mod sieve;
 
 use gosched::shell::Misuse;
 

@@ -4,7 +4,8 @@ use gosched::println;
 
 use super::Step;
 use super::figures::Meter;
-use crate::programs::{primes, sieve};
+use crate::examples::sieve;
+use crate::programs::primes;
 
 pub(super) const STEP: Step = Step {
     title: "Channels: the concurrent prime sieve",

@@ -2,9 +2,9 @@
 //! `select!`, `select_biased!` (`select.rs`).
 //!
 //! Each attribute leaves the function as it was written and adds, in a `const _` of its own, the
-//! item that makes the image find it: the symbol `__gosched_main`, or an entry in one of the two
-//! registries of `gosched::testing`. The added items name everything by its full path, so that a
-//! program may call its own things `gosched` or `Test` as it likes.
+//! item that makes the image find it: an entry in a registry, `gosched::start::MAINS` or one of the
+//! two of `gosched::testing`. The added items name everything by its full path, so that a program
+//! may call its own things `gosched` or `Test` as it likes.
 //!
 //! They refuse, with an error at the place in question, a function that could not be called as
 //! such (arguments, results, `async`, generics, …) and arguments they do not know.
@@ -32,8 +32,9 @@ const BENCH_TIMEOUT_S: u64 = 300;
 /// Makes `fn main()` the image's main goroutine (goroutine 1). When it returns, the image ends
 /// with status 0, whatever else still runs, as a Go program does.
 ///
-/// It defines the function `__gosched_main` that the kernel's start calls, so a second one in the
-/// same image is an error of the linker.
+/// That holds for the one at the root of the image's crate. One in a module is only registered, in
+/// `gosched::start::MAINS`, so that an image can include other programs as modules and run them. An
+/// image with none at its root, or with two, refuses to boot.
 #[proc_macro_attribute]
 pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as ItemFn);
@@ -43,10 +44,12 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
         Ok(quote! {
             #function
             const _: () = {
-                #[unsafe(no_mangle)]
-                fn __gosched_main() {
-                    #name()
-                }
+                #[::gosched::testing::linkme::distributed_slice(::gosched::start::MAINS)]
+                #[linkme(crate = ::gosched::testing::linkme)]
+                static ENTRY: ::gosched::start::Main = ::gosched::start::Main {
+                    module: ::core::module_path!(),
+                    run: #name,
+                };
             };
         })
     })

@@ -24,6 +24,15 @@
 //! }}}}
 //! ```
 //!
+//! One receive with a `default` needs no selection (Go: `selectnbrecv`):
+//!
+//! ```text
+//! match c0.poll() {
+//!     Some(result) => { let PATTERN0 = result; BODY0 }
+//!     None => DEFAULT
+//! }
+//! ```
+//!
 //! Each value stands in the arm of its own body, so what it moves the other bodies still have. No
 //! slot outlives the beginning of a body, so bodies may move the channels; and they stand in no
 //! closure, so that `break`, `continue`, `return` and `?` mean what they say. Names of the
@@ -318,6 +327,11 @@ pub(crate) fn expand(select: &Select, biased: bool) -> Code {
         .zip(&names)
         .enumerate()
         .map(|(i, (case, own))| case.arm(i, own, &end_slots(&names, Some(i))));
+    if let ([case], Some((None, default))) = (&cases[..], &select.default)
+        && let Kind::Recv { pattern, .. } = &case.kind
+    {
+        return recv_or_default(case, pattern, default);
+    }
     let (limit, default) = match &select.default {
         None => (quote!(forever()), None),
         Some((timeout, body)) => {
@@ -352,4 +366,29 @@ pub(crate) fn expand(select: &Select, biased: bool) -> Code {
             let (channel, name) = (case.channel(), &names.channel);
             quote_spanned! {hygiene=> match &#channel { #name => #inside } }
         })
+}
+
+/// A receive, if it need not wait.
+fn recv_or_default(case: &Case, pattern: &Pat, default: &Expr) -> Code {
+    let hygiene = Span::mixed_site();
+    let Names { channel, side, .. } = Names::of(0, case);
+    let span = case.channel().span().resolved_at(hygiene);
+    let (expression, body) = (case.channel(), &case.body);
+    let prepare = quote_spanned! {span=> let #side = #channel.__recv_in_select(); };
+    quote_spanned! {hygiene=>
+        match &#expression {
+            #channel => {
+                #[allow(unused_imports)]
+                use ::gosched::chan::__select::OptionalReceiver as _;
+                #prepare
+                match #side.poll() {
+                    ::core::option::Option::Some(__result) => {
+                        let #pattern = __result;
+                        #body
+                    }
+                    ::core::option::Option::None => #default,
+                }
+            }
+        }
+    }
 }

@@ -20,9 +20,20 @@ use loom::sync::atomic::{AtomicBool, Ordering};
 #[path = "../../src/primitive.rs"]
 mod primitive;
 
+#[path = "../../src/arch"]
+mod arch {
+    pub mod hold;
+}
+
 #[path = "../../src/base"]
 mod base {
     pub mod aref;
+    pub mod trace_ring;
+}
+
+#[path = "../../src/chan"]
+mod chan {
+    pub mod word;
 }
 
 #[path = "../../src/sched"]

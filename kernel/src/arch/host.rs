@@ -16,6 +16,7 @@ use std::sync::{LazyLock, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::arch::Place;
 use crate::arch::switch::{GHead, MHead, cpu_index};
 use crate::arch::trap_frame::TrapFrame;
 
@@ -130,6 +131,21 @@ pub fn frozen_frame(_: usize) -> Option<&'static TrapFrame> {
     None
 }
 
+/// No thread stands still.
+pub struct Held(());
+
+impl Held {
+    /// No thread stands still.
+    pub fn frame(&self, _: usize) -> Option<&TrapFrame> {
+        None
+    }
+}
+
+/// No thread can be stopped.
+pub fn hold<R>(_: u64, _: Place, _: u64, f: impl FnOnce(&Held) -> R) -> R {
+    f(&Held(()))
+}
+
 /// "Physical" addresses of the tests are the host's own.
 pub fn phys_to_virt(pa: u64) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(pa as usize)
@@ -139,6 +155,16 @@ pub fn phys_to_virt(pa: u64) -> *mut u8 {
 pub fn console_write(bytes: &[u8]) {
     // Like a serial line, it does not tell whether anybody listens.
     let _ = std::io::stdout().write_all(bytes);
+}
+
+/// There is none.
+pub fn has_second_port() -> bool {
+    false
+}
+
+/// Nobody takes them.
+pub fn second_port_write(_: &[u8]) -> usize {
+    0
 }
 
 /// Nobody types.

@@ -19,15 +19,19 @@
 //! | [`send_ipi`] | wake, preempt, flush TLB, on one CPU |
 //! | [`flush_tlb`] | forgets all translations of this CPU |
 //! | [`freeze_others`], [`frozen_frame`] | stop all other CPUs for good, and where each was |
+//! | [`hold()`], [`Held`], [`Place`] | stop some CPUs where they are for the time of a function |
 //! | [`set_handlers`] | the one way up: what the interrupts call |
 //! | [`phys_to_virt`] | physical memory as the kernel sees it |
 //! | [`console_write`], [`console_read`] | raw bytes of the serial console |
+//! | [`has_second_port`], [`second_port_write`] | raw bytes to the second serial port |
 //! | [`enable_console_input`] | lets input interrupt the boot CPU |
 //! | [`describe`] | what was found, for the boot banner |
 //! | [`exceptions`] | the names of the CPU's exceptions |
 //! | [`exit`] | ends the image with a status |
 
 pub mod exceptions;
+pub mod hold;
+pub use self::hold::Place;
 pub mod switch;
 mod trap_frame;
 
@@ -44,9 +48,9 @@ use host as imp;
 pub use trap_frame::TrapFrame;
 
 pub use imp::{
-    Ipi, MAX_CPUS, console_read, console_write, cputicks, enable_console_input, exit, flush_tlb,
-    freeze_others, frozen_frame, halt, irq, nanotime, ns_to_cputicks, num_cpu, pause, phys_to_virt,
-    send_ipi, set_deadline,
+    Held, Ipi, MAX_CPUS, console_read, console_write, cputicks, enable_console_input, exit,
+    flush_tlb, freeze_others, frozen_frame, halt, has_second_port, hold, irq, nanotime,
+    ns_to_cputicks, num_cpu, pause, phys_to_virt, second_port_write, send_ipi, set_deadline,
 };
 
 /// No part of the seam: what switches cost on the machine.

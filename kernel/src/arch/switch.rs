@@ -42,6 +42,7 @@
 //! interrupt stack: the mistake that Go's `preempt.go` warns of.
 
 mod preempt;
+mod spill;
 
 use core::arch::{asm, naked_asm};
 use core::cell::Cell;
@@ -49,6 +50,7 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 pub use self::preempt::{__sanitizer_cov_trace_pc, ASYNC_PREEMPT_ROOM, inject_async_preempt};
+pub use self::spill::with_registers_on_stack;
 
 /// The bounds of a stack: `[lo, hi)`, growing down from `hi`.
 #[repr(C)]
@@ -211,18 +213,18 @@ pub fn preempt_off() {
 /// that the next safe point takes it.
 #[inline(always)]
 pub fn preempt_on() {
-    let zero: u8;
     // SAFETY: as in `preempt_off`.
     unsafe {
-        asm!("dec dword ptr gs:[{off}]", "setz {}", out(reg_byte) zero,
-            off = const offset_of!(MHead, locks), options(nostack));
-    }
-    if zero != 0 {
-        // SAFETY: the running G is alive, and Gs are never freed.
-        let g = unsafe { &*getg() };
-        if g.preempt.load(Ordering::Relaxed) {
-            g.stackguard0.store(STACK_PREEMPT, Ordering::Relaxed);
-        }
+        asm!("dec dword ptr gs:[{off}]", "jz {last}",
+            off = const offset_of!(MHead, locks),
+            last = label {
+                // SAFETY: the running G is alive, and Gs are never freed.
+                let g = unsafe { &*getg() };
+                if g.preempt.load(Ordering::Relaxed) {
+                    g.stackguard0.store(STACK_PREEMPT, Ordering::Relaxed);
+                }
+            },
+            options(nostack));
     }
 }
 
@@ -248,6 +250,8 @@ pub fn preempt_depth() -> u32 {
 #[unsafe(link_section = ".text.switch")]
 pub unsafe extern "C" fn gogo(buf: &Gobuf) -> ! {
     naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip", // nobody returns here
         // rdi = buf
         "mov rax, [rdi + {g}]",
         "mov gs:[{m_g}], rax",
@@ -261,6 +265,7 @@ pub unsafe extern "C" fn gogo(buf: &Gobuf) -> ! {
         "mov qword ptr [rdi + {pc}], 0",
         // `jmp`, not `call`: the target returns to whoever called mcall long ago.
         "jmp rcx",
+        ".cfi_endproc",
         g = const offset_of!(Gobuf, g),
         sp = const offset_of!(Gobuf, sp),
         bp = const offset_of!(Gobuf, bp),
@@ -280,6 +285,7 @@ pub unsafe extern "C" fn gogo(buf: &Gobuf) -> ! {
 #[unsafe(link_section = ".text.switch")]
 pub unsafe extern "C" fn gostart() -> ! {
     naked_asm!(
+        ".cfi_startproc", // as after a call: goexit is the caller
         // The goroutine that ran here before may have changed the control words, and g0 does not
         // care; a new goroutine starts with the defaults.
         "ldmxcsr [rip + {mxcsr}]",
@@ -287,6 +293,7 @@ pub unsafe extern "C" fn gostart() -> ! {
         "xor ebp, ebp", // end of the chain of frame pointers
         "mov rdi, rdx",
         "jmp rax",
+        ".cfi_endproc",
         mxcsr = sym DEFAULT_MXCSR,
         cw = sym DEFAULT_X87_CW,
     )
@@ -301,10 +308,13 @@ pub unsafe extern "C" fn gostart() -> ! {
 #[unsafe(naked)]
 pub unsafe extern "C" fn goexit() -> ! {
     naked_asm!(
+        ".cfi_startproc",
+        ".cfi_undefined rip", // the outermost frame
         "nop",
         // rsp = the bottom of the stack, 16-aligned as at any call.
         "call {exit}",
         "ud2",
+        ".cfi_endproc",
         exit = sym goexit1_hook,
     )
 }
@@ -318,9 +328,14 @@ pub unsafe extern "C" fn goexit() -> ! {
 #[unsafe(link_section = ".text.switch")]
 pub unsafe extern "C" fn mcall(f: unsafe extern "C" fn(*mut GHead) -> !) {
     naked_asm!(
+        ".cfi_startproc",
         // rdi = f, [rsp] = return address
         "push rbp",
+        ".cfi_def_cfa_offset 16; .cfi_offset rbp, -16",
         "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        ".cfi_offset rbx, -24; .cfi_offset r12, -32; .cfi_offset r13, -40",
+        ".cfi_offset r14, -48; .cfi_offset r15, -56",
         "push rbx",
         "push r12",
         "push r13",
@@ -339,12 +354,15 @@ pub unsafe extern "C" fn mcall(f: unsafe extern "C" fn(*mut GHead) -> !) {
         "mov rcx, gs:[{m_g0}]",
         "mov gs:[{m_g}], rcx",
         "mov rsp, [rcx + {sp}]",
+        ".cfi_remember_state",
+        ".cfi_undefined rip", // the outermost frame of g0
         "xor ebp, ebp",
         "mov rdx, rdi",
         "mov rdi, rax",
         "call rdx",
         "ud2",
-        // mcall_resume: rsp as it was saved, everything else undefined.
+        // mcall_resume: rsp and rbp as they were saved, everything else undefined.
+        ".cfi_restore_state",
         "2:",
         "ldmxcsr [rsp]",
         "fldcw [rsp + 4]",
@@ -355,7 +373,9 @@ pub unsafe extern "C" fn mcall(f: unsafe extern "C" fn(*mut GHead) -> !) {
         "pop r12",
         "pop rbx",
         "pop rbp",
+        ".cfi_def_cfa rsp, 8",
         "ret",
+        ".cfi_endproc",
         m_g = const offset_of!(MHead, g),
         m_g0 = const offset_of!(MHead, g0),
         sp = const offset_of!(GHead, sched) + offset_of!(Gobuf, sp),
@@ -372,9 +392,16 @@ pub unsafe extern "C" fn mcall(f: unsafe extern "C" fn(*mut GHead) -> !) {
 #[unsafe(link_section = ".text.switch")]
 unsafe extern "C" fn systemstack_call(f: unsafe extern "C" fn(*mut u8), arg: *mut u8) {
     naked_asm!(
+        ".cfi_startproc",
+        // For a debugger, which takes a stack that goes down instead of up for a broken one
+        // anywhere but at a signal's frame.
+        ".cfi_signal_frame",
         // rdi = f, rsi = arg
         "push rbp",
+        ".cfi_def_cfa_offset 16; .cfi_offset rbp, -16",
         "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
+        ".cfi_offset rbx, -24; .cfi_offset r12, -32",
         "push rbx",
         "push r12",
         "mov rax, rdi",
@@ -402,13 +429,18 @@ unsafe extern "C" fn systemstack_call(f: unsafe extern "C" fn(*mut u8), arg: *mu
         "pop r12",
         "pop rbx",
         "pop rbp",
+        ".cfi_remember_state",
+        ".cfi_def_cfa rsp, 8",
         "ret",
+        ".cfi_restore_state",
         "2:", // already on a system stack; rsp is 16-aligned here as above
         "call rax",
         "pop r12",
         "pop rbx",
         "pop rbp",
+        ".cfi_def_cfa rsp, 8",
         "ret",
+        ".cfi_endproc",
         m_g = const offset_of!(MHead, g),
         m_g0 = const offset_of!(MHead, g0),
         m_gsignal = const offset_of!(MHead, gsignal),

@@ -22,6 +22,12 @@ impl Counter {
         );
     }
 
+    /// Owner: puts another value there.
+    #[inline(always)]
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
     /// The value, perhaps a moment old.
     #[inline(always)]
     pub fn get(&self) -> u64 {

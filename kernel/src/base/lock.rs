@@ -38,6 +38,16 @@ pub enum Rank {
     Console,
 }
 
+/// All ranks, with their names.
+pub const RANKS: [(Rank, &str); 6] = [
+    (Rank::Chan, "chan"),
+    (Rank::Timers, "timers"),
+    (Rank::Sched, "sched"),
+    (Rank::Stacks, "stacks"),
+    (Rank::Heap, "heap"),
+    (Rank::Console, "console"),
+];
+
 /// After this long a lock is taken for lost, and the waiter says so instead of hanging.
 const STUCK_NS: u64 = 20_000_000_000;
 
@@ -61,7 +71,7 @@ impl<T> Lock<T> {
     /// # Panics
     /// When a lock of the same or a higher rank is held (debug builds), and when the lock does not
     /// come free for 20 s.
-    #[inline]
+    #[inline(always)]
     #[track_caller]
     pub fn lock(&self) -> LockGuard<'_, T> {
         self.lock_above(self.rank as u32)
@@ -79,13 +89,11 @@ impl<T> Lock<T> {
     fn lock_above(&self, bound: u32) -> LockGuard<'_, T> {
         preempt_off();
         self.note_rank(bound);
-        let guard = match self.inner.try_lock() {
-            Some(guard) => guard,
-            None => self.lock_slow(),
-        };
+        if !self.try_take() {
+            self.lock_slow();
+        }
         LockGuard {
             lock: self,
-            guard: Some(guard),
             ranked: true,
             of_this_m: PhantomData,
         }
@@ -95,28 +103,31 @@ impl<T> Lock<T> {
     /// of it, and its rank is not noted.
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         preempt_off();
-        match self.inner.try_lock() {
-            Some(guard) => Some(LockGuard {
-                lock: self,
-                guard: Some(guard),
-                ranked: false,
-                of_this_m: PhantomData,
-            }),
-            None => {
-                preempt_on();
-                None
-            }
+        if !self.try_take() {
+            preempt_on();
+            return None;
         }
+        Some(LockGuard {
+            lock: self,
+            ranked: false,
+            of_this_m: PhantomData,
+        })
+    }
+
+    /// Takes the lock for a [`LockGuard`] if it is free.
+    #[inline(always)]
+    fn try_take(&self) -> bool {
+        self.inner.try_lock().map(SpinMutexGuard::leak).is_some()
     }
 
     #[cold]
     #[track_caller]
-    fn lock_slow(&self) -> SpinMutexGuard<'_, T> {
+    fn lock_slow(&self) {
         let start = arch::nanotime();
         loop {
             for _ in 0..1000 {
-                if let Some(guard) = self.inner.try_lock() {
-                    return guard;
+                if self.try_take() {
+                    return;
                 }
                 arch::pause();
             }
@@ -130,6 +141,7 @@ impl<T> Lock<T> {
     ///
     /// # Safety
     /// This M holds the lock through [`LockGuard::leak`], and nobody uses the value any more.
+    #[inline(always)]
     pub unsafe fn unlock_leaked(&self) {
         self.forget_rank();
         // SAFETY: the caller's promise.
@@ -184,8 +196,6 @@ impl<T> Lock<T> {
 /// The right to the value of a [`Lock`].
 pub struct LockGuard<'a, T> {
     lock: &'a Lock<T>,
-    // Some until drop or leak.
-    guard: Option<SpinMutexGuard<'a, T>>,
     /// Its rank was noted.
     ranked: bool,
     /// Held by this M: a guard does not go to another goroutine.
@@ -194,36 +204,37 @@ pub struct LockGuard<'a, T> {
 
 impl<'a, T> LockGuard<'a, T> {
     /// Keeps the lock held beyond the guard; ended by [`Lock::unlock_leaked`] on the same M.
-    pub fn leak(mut self) -> &'a Lock<T> {
-        let lock = self.lock;
-        if let Some(guard) = self.guard.take() {
-            SpinMutexGuard::leak(guard);
-        }
-        core::mem::forget(self);
-        lock
+    #[inline(always)]
+    pub fn leak(self) -> &'a Lock<T> {
+        core::mem::ManuallyDrop::new(self).lock
     }
 }
 
 impl<T> Deref for LockGuard<'_, T> {
     type Target = T;
+    #[inline(always)]
     fn deref(&self) -> &T {
-        self.guard.as_ref().expect("a guard holds its lock")
+        // SAFETY: the lock is held as long as the guard is there.
+        unsafe { &*self.lock.inner.as_mut_ptr() }
     }
 }
 
 impl<T> DerefMut for LockGuard<'_, T> {
+    #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
-        self.guard.as_mut().expect("a guard holds its lock")
+        // SAFETY: as above.
+        unsafe { &mut *self.lock.inner.as_mut_ptr() }
     }
 }
 
 impl<T> Drop for LockGuard<'_, T> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         if self.ranked {
             self.lock.forget_rank();
         }
-        self.guard = None;
+        // SAFETY: held until here.
+        unsafe { self.lock.inner.force_unlock() };
         preempt_on();
     }
 }

@@ -13,6 +13,9 @@
 use alloc::string::String;
 use core::fmt;
 
+use crate::base::file_name::is_file_name;
+use crate::base::quoted::Quoted;
+
 /// What the kernel was asked for at boot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Options {
@@ -34,6 +37,8 @@ pub struct Options {
     pub scheddetail: bool,
     /// How much a fatal report shows.
     pub traceback: Traceback,
+    /// Where the execution trace goes; `None`: nowhere, but the last events are kept.
+    pub trace: Option<String>,
     /// Shell commands to run first, `;` between them.
     pub run: Option<String>,
     /// The arguments of a test or benchmark image, white space between them.
@@ -126,7 +131,7 @@ struct Key {
     meaning: &'static str,
 }
 
-const KEYS: [Key; 11] = [
+const KEYS: [Key; 12] = [
     Key {
         name: "gomaxprocs",
         allowed: "a number from 1 to the number of CPUs",
@@ -171,6 +176,11 @@ const KEYS: [Key; 11] = [
         name: "traceback",
         allowed: "none, single, all or system",
         meaning: "what fatal reports show, as GOTRACEBACK (default single)",
+    },
+    Key {
+        name: "trace",
+        allowed: "a file's name (letters, digits, '.', '_', '-'), or off",
+        meaning: "the host's file for the execution trace; off: not even the last events are kept",
     },
     Key {
         name: "run",
@@ -244,6 +254,7 @@ impl Options {
             "schedtrace" => self.schedtrace_ms = number(0, u64::MAX / 1_000_000)?,
             "scheddetail" => self.scheddetail = number(0, 1)? == 1,
             "traceback" => self.traceback = word.one_of(key, &TRACEBACKS)?,
+            "trace" => self.trace = Some(word.file_name(key)?),
             "run" => self.run = Some(word.text()?),
             _ => self.args = Some(word.text()?),
         }
@@ -315,6 +326,13 @@ impl<'a> Word<'a> {
         found
             .map(|&(_, value)| value)
             .ok_or_else(|| self.refused(key))
+    }
+
+    fn file_name(&self, key: &'static Key) -> Result<String, OptionError<'a>> {
+        match is_file_name(self.raw) {
+            true => Ok(self.raw.into()),
+            false => Err(self.refused(key)),
+        }
     }
 
     /// The value with its escapes resolved.
@@ -425,28 +443,15 @@ impl fmt::Display for Options {
         if let Some(seed) = self.seed {
             write!(f, " seed={seed}")?;
         }
+        if let Some(trace) = &self.trace {
+            write!(f, " trace={trace}")?;
+        }
         for (key, text) in [("run", &self.run), ("args", &self.args)] {
             if let Some(text) = text {
                 write!(f, " {key}={}", Quoted(text))?;
             }
         }
         Ok(())
-    }
-}
-
-/// A text in quotes, with its escapes.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"")?;
-        for part in self.0.split_inclusive(['"', '\\']) {
-            match part.strip_suffix(['"', '\\']) {
-                Some(plain) => write!(f, "{plain}\\{}", &part[plain.len()..])?,
-                None => f.write_str(part)?,
-            }
-        }
-        f.write_str("\"")
     }
 }
 

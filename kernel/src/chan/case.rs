@@ -4,7 +4,7 @@ use core::cell::Cell;
 use core::mem::ManuallyDrop;
 use core::time::Duration;
 
-use crate::chan::error::{RecvError, SendError};
+use crate::chan::error::{RecvError, SendError, TryRecvError};
 use crate::chan::raw::{Op, Slot, elem_of};
 use crate::chan::select;
 pub use crate::chan::select::Case;
@@ -29,6 +29,16 @@ impl<T> RecvSlot<T> {
 pub struct Source<'a, T>(Option<&'a Receiver<T>>);
 
 impl<'a, T> Source<'a, T> {
+    /// What can be received at once, without a selection.
+    #[inline(always)]
+    pub fn poll(&self) -> Option<Result<T, RecvError>> {
+        match self.0?.try_recv() {
+            Ok(value) => Some(Ok(value)),
+            Err(TryRecvError::Disconnected) => Some(Err(RecvError)),
+            Err(TryRecvError::Empty) => None,
+        }
+    }
+
     /// Where the value will go.
     pub fn slot(&self) -> RecvSlot<T> {
         RecvSlot(Cell::new(None))
@@ -119,6 +129,7 @@ pub fn timeout(timeout: Duration) -> Limit {
 impl<T> Receiver<T> {
     /// This receiver in a `recv(…)` case.
     #[doc(hidden)]
+    #[inline(always)]
     pub fn __recv_in_select(&self) -> Source<'_, T> {
         Source(Some(self))
     }
@@ -127,6 +138,7 @@ impl<T> Receiver<T> {
 impl<T> Sender<T> {
     /// This sender in a `send(…)` case.
     #[doc(hidden)]
+    #[inline(always)]
     pub fn __send_in_select(&self) -> Sink<'_, T> {
         Sink(Some(self))
     }
@@ -139,12 +151,14 @@ pub trait OptionalReceiver<T> {
 }
 
 impl<T> OptionalReceiver<T> for Option<&Receiver<T>> {
+    #[inline(always)]
     fn __recv_in_select(&self) -> Source<'_, T> {
         Source(*self)
     }
 }
 
 impl<T> OptionalReceiver<T> for Option<Receiver<T>> {
+    #[inline(always)]
     fn __recv_in_select(&self) -> Source<'_, T> {
         Source(self.as_ref())
     }
@@ -157,12 +171,14 @@ pub trait OptionalSender<T> {
 }
 
 impl<T> OptionalSender<T> for Option<&Sender<T>> {
+    #[inline(always)]
     fn __send_in_select(&self) -> Sink<'_, T> {
         Sink(*self)
     }
 }
 
 impl<T> OptionalSender<T> for Option<Sender<T>> {
+    #[inline(always)]
     fn __send_in_select(&self) -> Sink<'_, T> {
         Sink(self.as_ref())
     }

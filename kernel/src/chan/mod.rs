@@ -9,7 +9,9 @@
 //! A value goes straight to a waiting receiver, or from a waiting sender, without passing through
 //! the buffer: the peer stands still, parked, and its sudog says where its value is. Waiters are
 //! served first in, first out. Nobody is readied while the lock is held.
-
+//!
+//! How much there is, and that an operation would have to wait, can be seen without the lock: see
+//! `word`.
 //!
 //! A select looks at all its channels at one instant, and waits in all their queues with one
 //! ticket: see `select`.
@@ -21,6 +23,7 @@ mod buffer;
 mod dynamic;
 mod erased;
 mod error;
+mod lazy;
 mod raw;
 mod receiver;
 mod select;
@@ -28,6 +31,7 @@ mod select_chan;
 mod sender;
 mod signal;
 mod timechan;
+mod word;
 
 use alloc::sync::Arc;
 use core::time::Duration;
@@ -42,6 +46,7 @@ use raw::Chan;
 use receiver::Flavor;
 pub use receiver::{IntoIter, Iter, Receiver, TryIter};
 use select::SelectChan;
+pub(crate) use select::parked_cases;
 pub use sender::Sender;
 pub(crate) use signal::{Signal, signal};
 pub(crate) use timechan::TimeChan;

@@ -1,20 +1,4 @@
-//! The channel behind both sides (Go: `hchan`).
-//!
-//! # Senders that choose before they have a value
-//!
-//! A sender that waits in a select names its value only when its case was chosen, as crossbeam's
-//! do: so it waits without one (*lazily*: its sudog's `elem` is null), and being chosen means to be
-//! granted a place for the value. `elem` then says where it goes:
-//!
-//! - null: to nobody; the channel is closed, and the value stays with the sender.
-//! - [`RESERVED`]: into the buffer. `reserved` keeps the room free meanwhile, and who finds the
-//!   buffer empty waits, even after a close: the value is on its way.
-//! - A receiver's sudog: to that receiver, which is out of all queues and parked, and which the
-//!   sender alone will ready.
-//!
-//! A receiver that meets a lazy sender on a rendezvous channel must wait for it, even if it came
-//! with `try_recv` or a select with a default: it has the sender's word, and the sender is readied
-//! when the receiver is parked ([`Chan::collect`]).
+//! The channel behind both sides (Go: `hchan`). Senders that wait without a value: see `lazy`.
 
 use core::cell::Cell;
 use core::ptr;
@@ -23,6 +7,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use crate::base::lock::{Lock, LockGuard, Rank};
 use crate::chan::buffer::Buffer;
 use crate::chan::error::{CloseError, RecvTimeoutError, SendError, SendTimeoutError};
+use crate::chan::lazy::{RESERVED, is_lazy, owe};
+use crate::chan::word::Word;
 use crate::sched::g::{G, getg};
 use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};
@@ -37,13 +23,16 @@ pub(super) struct State<T> {
     recvq: WaitQueue,
     /// Who waits for a change of readiness (`Select::ready`); all are woken by any.
     watchers: WaitQueue,
-    closed: bool,
 }
 
 /// A channel.
 pub(super) struct Chan<T> {
+    /// What is there, for all to see.
+    word: Word,
     pub(super) state: Lock<State<T>>,
-    cap: Option<usize>,
+    /// How many values the empty buffer has room for; without bound, all that there could be.
+    room: usize,
+    is_bounded: bool,
     senders: AtomicUsize,
     receivers: AtomicUsize,
 }
@@ -56,10 +45,6 @@ unsafe impl<T: Send> Send for Chan<T> {}
 
 /// Where a parked goroutine's value is (sender), or is to go (receiver): on its stack.
 pub(super) type Slot<T> = Cell<Option<T>>;
-
-/// The grant of a place in the buffer: an address that no sudog has.
-static RESERVED_PLACE: u8 = 0;
-pub(super) const RESERVED: *mut () = (&raw const RESERVED_PLACE).cast_mut().cast();
 
 /// The `elem` of a sudog whose value is in, or is to go into, this slot.
 pub(super) fn elem_of<T>(slot: &Slot<T>) -> *mut () {
@@ -98,58 +83,6 @@ pub(super) enum Offer<'a> {
 }
 
 impl<T> State<T> {
-    /// Whether a receive would not wait.
-    pub(super) fn can_recv(&self) -> bool {
-        self.buffer.len() > 0 || !self.sendq.is_empty() || self.is_drained()
-    }
-
-    /// Closed, and no value is on its way.
-    fn is_drained(&self) -> bool {
-        self.closed && self.reserved == 0 && self.buffer.len() == 0
-    }
-
-    /// Takes what a receiver gets.
-    #[inline(always)]
-    pub(super) fn take(&mut self) -> Taken<'_, T> {
-        if let Some(value) = self.buffer.pop_front() {
-            let sender = self.refill();
-            return Taken::Value(value, sender);
-        }
-        let drained = self.is_drained();
-        match self.sendq.dequeue() {
-            Some(sender) if is_lazy(sender) => Taken::Owed(sender),
-            Some(sender) => Taken::Value(value_of(sender), Some(sender.g)),
-            None if drained => Taken::Disconnected,
-            None => Taken::Empty,
-        }
-    }
-
-    /// A place in the buffer has come free: it goes to the sender that waits longest.
-    #[inline(always)]
-    fn refill(&mut self) -> Option<&'static G> {
-        match self.sendq.dequeue() {
-            Some(sender) if is_lazy(sender) => {
-                self.reserved += 1;
-                sender.elem.set(RESERVED);
-                Some(sender.g)
-            }
-            Some(sender) => {
-                let (value, gp) = (value_of(sender), sender.g);
-                self.buffer.push_back(value);
-                Some(gp)
-            }
-            None => {
-                self.wake_watchers();
-                None
-            }
-        }
-    }
-
-    /// Grants the room that a lazy sender has found.
-    pub(super) fn reserve(&mut self) {
-        self.reserved += 1;
-    }
-
     /// Readies who waits for a change of readiness. With the lock held, into which they will run:
     /// a detour for the few, so that all others need not carry a list along.
     #[inline]
@@ -186,11 +119,6 @@ impl Op {
     }
 }
 
-/// A sender in the queue that will name its value when it is chosen.
-fn is_lazy(sender: &Sudog) -> bool {
-    sender.elem.get().is_null()
-}
-
 fn value_of<T>(sender: &Sudog) -> T {
     // SAFETY: a parked sender of this channel, with a value.
     unsafe { slot(sender.elem.get()) }
@@ -207,34 +135,147 @@ impl<T> Chan<T> {
             sendq: WaitQueue::new(),
             recvq: WaitQueue::new(),
             watchers: WaitQueue::new(),
-            closed: false,
         };
         Self {
+            word: Word::new(),
             state: Lock::new(Rank::Chan, state),
-            cap,
+            room: cap.unwrap_or(usize::MAX),
+            is_bounded: cap.is_some(),
             senders: AtomicUsize::new(1),
             receivers: AtomicUsize::new(1),
         }
     }
 
+    /// Without the lock: whether this would certainly wait, as far as one look tells. Who draws a
+    /// conclusion from it puts a fence before it (`word`).
+    #[inline(always)]
+    pub(super) fn seems_to_wait(&self, op: Op) -> bool {
+        match op {
+            Op::Recv | Op::WatchRecv => self.word.hint().recv_would_wait(),
+            Op::Send | Op::WatchSend => self.word.hint().send_would_wait(self.room),
+        }
+    }
+
+    /// Whether a receive would not wait.
+    pub(super) fn can_recv(&self, state: &State<T>) -> bool {
+        self.word.get().len() > 0 || !state.sendq.is_empty() || self.is_drained(state)
+    }
+
     /// Whether a send would not wait.
     pub(super) fn can_send(&self, state: &State<T>) -> bool {
-        state.closed || !state.recvq.is_empty() || self.has_room(state)
+        self.word.get().is_closed() || !state.recvq.is_empty() || self.has_room(state)
+    }
+
+    /// Closed, and no value is on its way.
+    fn is_drained(&self, state: &State<T>) -> bool {
+        let view = self.word.get();
+        view.is_closed() && state.reserved == 0 && view.len() == 0
     }
 
     #[inline(always)]
     fn has_room(&self, state: &State<T>) -> bool {
-        self.cap
-            .is_none_or(|cap| state.buffer.len() + state.reserved < cap)
+        self.word.get().len() + state.reserved < self.room
+    }
+
+    /// Marks what is there, and nothing that has gone.
+    fn mark(&self, state: &State<T>) {
+        self.word.set(self.word.get().marked(
+            !state.sendq.is_empty(),
+            !state.recvq.is_empty(),
+            !state.watchers.is_empty(),
+            state.reserved > 0,
+        ));
+    }
+
+    /// Before somebody goes into a queue.
+    #[inline(always)]
+    pub(super) fn mark_waiter(&self, op: Op) {
+        let view = self.word.get();
+        let marked = match op {
+            Op::Recv => view.with_receiver(),
+            Op::Send => view.with_sender(),
+            Op::WatchRecv | Op::WatchSend => view.with_watcher(),
+        };
+        if marked != view {
+            self.word.set(marked);
+        }
+    }
+
+    /// Puts a value into the buffer. There is room.
+    fn put(&self, state: &mut State<T>, value: T) {
+        debug_assert!(self.word.get().len() < self.room, "a value too many");
+        // SAFETY: there is room.
+        unsafe { state.buffer.push_back(value) };
+        self.word.set(self.word.get().with_value());
+    }
+
+    /// Takes what a receiver gets.
+    #[inline(always)]
+    pub(super) fn take<'a>(&self, state: &'a mut State<T>) -> Taken<'a, T> {
+        let view = self.word.get();
+        if view.len() > 0 {
+            // SAFETY: there is a value.
+            let value = unsafe { state.buffer.pop_front() };
+            self.word.set(view.without_value());
+            let sender = match view.gives_value() {
+                true => None,
+                false => self.refill(state),
+            };
+            return Taken::Value(value, sender);
+        }
+        let drained = self.is_drained(state);
+        if state.sendq.is_empty() && !drained && !view.recv_would_wait() {
+            self.mark(state); // the word has misled whoever called
+        }
+        match state.sendq.dequeue() {
+            Some(sender) if is_lazy(sender) => Taken::Owed(sender),
+            Some(sender) => Taken::Value(value_of(sender), Some(sender.g)),
+            None if drained => Taken::Disconnected,
+            None => Taken::Empty,
+        }
+    }
+
+    /// A place in the buffer has come free: it goes to the sender that waits longest.
+    #[inline(never)]
+    fn refill(&self, state: &mut State<T>) -> Option<&'static G> {
+        let gp = match state.sendq.dequeue() {
+            Some(sender) if is_lazy(sender) => {
+                sender.elem.set(RESERVED);
+                let gp = sender.g;
+                self.reserve(state);
+                Some(gp)
+            }
+            Some(sender) => {
+                let (value, gp) = (value_of(sender), sender.g);
+                self.put(state, value);
+                Some(gp)
+            }
+            None => {
+                state.wake_watchers();
+                None
+            }
+        };
+        self.mark(state);
+        gp
+    }
+
+    /// Grants the room that a lazy sender has found.
+    pub(super) fn reserve(&self, state: &mut State<T>) {
+        state.reserved += 1;
+        self.word.set(self.word.get().with_reserved());
     }
 
     /// Finds a place for a value.
     #[inline(always)]
     pub(super) fn find_place<'a>(&self, state: &'a mut State<T>) -> Offer<'a> {
-        if state.closed {
+        let view = self.word.get();
+        if view.is_closed() {
             return Offer::Closed;
         }
         let room = self.has_room(state);
+        if state.recvq.is_empty() && !view.send_would_wait(self.room) {
+            self.mark(state); // the word has misled whoever called
+        }
         match state.recvq.dequeue() {
             Some(receiver) => Offer::Receiver(receiver),
             None if room => Offer::Room,
@@ -242,8 +283,30 @@ impl<T> Chan<T> {
         }
     }
 
+    #[inline(always)]
     pub(super) fn send(&self, value: T, limit: Limit) -> Result<(), SendTimeoutError<T>> {
+        if limit == Limit::Now && self.word.glance().send_would_wait(self.room) {
+            return Err(SendTimeoutError::Timeout(value));
+        }
         let mut state = self.state.lock();
+        let view = self.word.get();
+        if view.takes_value(self.room) {
+            // SAFETY: there is room.
+            unsafe { state.buffer.push_back(value) };
+            self.word.set(view.with_value());
+            return Ok(());
+        }
+        self.send_to_others(state, value, limit)
+    }
+
+    /// When it takes more than to put the value into the buffer.
+    #[inline(never)]
+    fn send_to_others(
+        &self,
+        mut state: LockGuard<'_, State<T>>,
+        value: T,
+        limit: Limit,
+    ) -> Result<(), SendTimeoutError<T>> {
         match self.find_place(&mut state) {
             Offer::Closed => return Err(SendTimeoutError::Disconnected(value)),
             Offer::Receiver(receiver) => {
@@ -255,7 +318,7 @@ impl<T> Chan<T> {
                 return Ok(());
             }
             Offer::Room => {
-                state.buffer.push_back(value);
+                self.put(&mut state, value);
                 state.wake_watchers();
                 return Ok(());
             }
@@ -263,7 +326,7 @@ impl<T> Chan<T> {
             Offer::Full => {}
         }
         let slot = Cell::new(Some(value));
-        let sent = Self::wait(state, Op::Send, &slot, limit, WaitReason::ChanSend);
+        let sent = self.wait(state, Op::Send, &slot, limit, WaitReason::ChanSend);
         match (slot.take(), sent) {
             (None, _) => Ok(()),
             (Some(value), Waited::Woken) => Err(SendTimeoutError::Disconnected(value)),
@@ -271,25 +334,11 @@ impl<T> Chan<T> {
         }
     }
 
-    /// A lazy sender gives its value to the place that it was granted.
-    pub(super) fn complete_send(&self, grant: *mut (), value: T) -> Result<(), SendError<T>> {
-        if grant.is_null() {
-            return Err(SendError(value));
-        }
-        if grant == RESERVED {
-            return self.fill_reserved(value);
-        }
-        // SAFETY: the sudog of a receiver that is parked until it is readied here.
-        let receiver = unsafe { &*grant.cast::<Sudog>() };
-        // SAFETY: its slot, likewise.
-        unsafe { slot(receiver.elem.get()) }.set(Some(value));
-        park::goready(receiver.g);
-        Ok(())
-    }
-
-    fn fill_reserved(&self, value: T) -> Result<(), SendError<T>> {
+    /// Puts the value of a lazy sender into the place that was granted.
+    pub(super) fn fill_reserved(&self, value: T) -> Result<(), SendError<T>> {
         let mut state = self.state.lock();
         state.reserved -= 1;
+        self.mark(&state);
         // Looked at under the lock, under which the last receiver empties the buffer.
         if self.receivers.load(Ordering::Relaxed) == 0 {
             return Err(SendError(value));
@@ -301,9 +350,9 @@ impl<T> Chan<T> {
                 unsafe { slot(receiver.elem.get()) }.set(Some(value));
                 ready.push_back(receiver.g);
             }
-            None => state.buffer.push_back(value),
+            None => self.put(&mut state, value),
         }
-        if state.is_drained() {
+        if self.is_drained(&state) {
             // Closed meanwhile: who still waits, waited for this value.
             ready.append(state.recvq.drain());
         }
@@ -313,9 +362,30 @@ impl<T> Chan<T> {
         Ok(())
     }
 
+    #[inline(always)]
     pub(super) fn recv(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
+        if limit == Limit::Now && self.word.glance().recv_would_wait() {
+            return Err(RecvTimeoutError::Timeout);
+        }
         let mut state = self.state.lock();
-        match state.take() {
+        let view = self.word.get();
+        if view.gives_value() {
+            // SAFETY: there is a value.
+            let value = unsafe { state.buffer.pop_front() };
+            self.word.set(view.without_value());
+            return Ok(value);
+        }
+        self.recv_from_others(state, limit)
+    }
+
+    /// When it takes more than to take a value out of the buffer.
+    #[inline(never)]
+    fn recv_from_others(
+        &self,
+        mut state: LockGuard<'_, State<T>>,
+        limit: Limit,
+    ) -> Result<T, RecvTimeoutError> {
+        match self.take(&mut state) {
             Taken::Value(value, sender) => {
                 drop(state);
                 if let Some(gp) = sender {
@@ -335,7 +405,7 @@ impl<T> Chan<T> {
             Taken::Empty => {}
         }
         let slot = Cell::new(None);
-        let waited = Self::wait(state, Op::Recv, &slot, limit, WaitReason::ChanReceive);
+        let waited = self.wait(state, Op::Recv, &slot, limit, WaitReason::ChanReceive);
         match (slot.take(), waited) {
             (Some(value), _) => Ok(value),
             (None, Waited::Woken) => Err(RecvTimeoutError::Disconnected),
@@ -343,14 +413,11 @@ impl<T> Chan<T> {
         }
     }
 
-    fn collect(slot: &Slot<T>, sender: &'static G) -> T {
-        await_owed(sender, WaitReason::ChanReceive);
-        slot.take().expect("the sender owed a value")
-    }
-
     /// Parks in a queue until a peer, a close or the time limit ends the wait. A peer that did has
     /// emptied or filled the slot.
+    #[inline(always)]
     fn wait(
+        &self,
         mut state: LockGuard<'_, State<T>>,
         op: Op,
         slot: &Slot<T>,
@@ -359,18 +426,20 @@ impl<T> Chan<T> {
     ) -> Waited {
         // Whoever watches sees the waiter when the lock is gone.
         state.wake_watchers();
+        self.mark_waiter(op);
         let sudog = Sudog::new(getg(), elem_of(slot));
         wait::wait(state, |s| s.queue(op), &sudog, Place::Back, limit, reason)
     }
 
     pub(super) fn close(&self) -> Result<(), CloseError> {
         let mut state = self.state.lock();
-        if state.closed {
+        let view = self.word.get();
+        if view.is_closed() {
             return Err(CloseError);
         }
-        state.closed = true;
+        self.word.set(view.closed());
         let mut ready = state.sendq.drain();
-        if state.is_drained() {
+        if self.is_drained(&state) {
             ready.append(state.recvq.drain());
         }
         state.wake_watchers();
@@ -399,45 +468,33 @@ impl<T> Chan<T> {
             let _ = self.close();
             // Nobody will receive what is left: it goes now, as in crossbeam, outside the lock,
             // since a value's drop may use this channel.
-            let left = self.state.lock().buffer.take();
+            let mut state = self.state.lock();
+            let view = self.word.get();
+            self.word.set(view.without_values());
+            // SAFETY: the word counts them.
+            let left = unsafe { state.buffer.take(view.len()) };
+            drop(state);
             drop(left);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.state.lock().buffer.len()
+        self.word.glance().len()
     }
 
     pub(super) fn is_full(&self) -> bool {
-        !self.has_room(&self.state.lock())
+        let view = self.word.glance();
+        match view.is_reserved() {
+            true => !self.has_room(&self.state.lock()),
+            false => view.len() >= self.room,
+        }
     }
 
     pub(super) fn capacity(&self) -> Option<usize> {
-        self.cap
+        self.is_bounded.then_some(self.room)
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.state.lock().closed
+        self.word.glance().is_closed()
     }
-}
-
-/// With the channel's lock held: a lazy sender is to give its value to this receiver. Returns whom
-/// [`await_owed`] has to ready.
-pub(super) fn owe(sender: &Sudog, receiver: &Sudog) -> &'static G {
-    sender.elem.set(ptr::from_ref(receiver).cast_mut().cast());
-    sender.g
-}
-
-/// No lock held: parks, readies the lazy sender, and returns when it has given its value.
-pub(super) fn await_owed(sender: &'static G, reason: WaitReason) {
-    // Readied only from g0, when this goroutine is parked: it is the one who readies us.
-    park::gopark(
-        |_, sender| {
-            // SAFETY: the address of a G; Gs are never freed.
-            park::goready(unsafe { &*(sender as *const G) });
-            true
-        },
-        ptr::from_ref(sender) as usize,
-        reason,
-    );
 }

@@ -55,6 +55,7 @@ impl<T> Receiver<T> {
     /// drop(s);
     /// assert_eq!((r.recv(), r.recv()), (Ok(5), Err(RecvError)));
     /// ```
+    #[inline]
     pub fn recv(&self) -> Result<T, RecvError> {
         self.receive(Limit::Forever).map_err(|_| RecvError)
     }
@@ -72,6 +73,7 @@ impl<T> Receiver<T> {
     /// drop(s);
     /// assert_eq!(r.try_recv(), Err(TryRecvError::Disconnected));
     /// ```
+    #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
         self.receive(Limit::Now).map_err(|e| match e {
             RecvTimeoutError::Timeout => TryRecvError::Empty,
@@ -112,7 +114,7 @@ impl<T> Receiver<T> {
         self.receive(Limit::until(deadline))
     }
 
-    #[inline]
+    #[inline(always)]
     fn receive(&self, limit: Limit) -> Result<T, RecvTimeoutError> {
         match &self.flavor {
             Flavor::Chan(chan) => chan.recv(limit),

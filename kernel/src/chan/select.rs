@@ -2,6 +2,10 @@
 //!
 //! # Protocol
 //!
+//! 0. **Try**, in random order: a case that seems ready is done with its channel's lock alone. That
+//!    it could be done is all that is asked of a case that is chosen at random, whatever the
+//!    others could. A biased select tries its first case only: one behind it must not be done if
+//!    one before it could be at the same instant.
 //! 1. All channels are locked, each once, in the order of their addresses: so what follows looks at
 //!    all of them at one instant, and two selects never wait for each other's locks.
 //! 2. **Look**, in random order (or as written): the first case that can proceed does, and is it.
@@ -15,10 +19,11 @@
 //!
 //! A peer that finds a sudog whose ticket is lost drops it from the queue and takes the next.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use crate::arch::switch::{preempt_off, preempt_on};
-use crate::chan::raw::{Op, await_owed};
+use crate::chan::lazy::await_owed;
+use crate::chan::raw::Op;
 use crate::sched::g::{G, getg};
 use crate::sched::m::getm;
 use crate::sched::park::{self, WaitReason};
@@ -47,6 +52,25 @@ pub(super) trait SelectChan {
     /// # Safety
     /// This M holds the lock.
     unsafe fn unlock(&self);
+
+    /// Without the lock: whether the operation would certainly wait, as far as one look tells.
+    fn seems_to_wait(&self, op: Op) -> bool;
+
+    /// As [`SelectChan::poll`], for one who holds no lock.
+    ///
+    /// # Safety
+    /// As for [`SelectChan::poll`], but for the lock.
+    unsafe fn poll_alone(&self, op: Op, sudog: &Sudog) -> Poll {
+        if self.seems_to_wait(op) {
+            return Poll::NotReady;
+        }
+        self.lock(true);
+        // SAFETY: locked, and the caller's promise.
+        let found = unsafe { self.poll(op, sudog) };
+        // SAFETY: locked above.
+        unsafe { self.unlock() };
+        found
+    }
 
     /// Does the operation, if it need not wait. `sudog` has the slot of a receive in `elem`, and
     /// gets the grant of a send there.
@@ -127,17 +151,28 @@ pub(super) fn select(
             n += 1;
         }
     }
-    let (look, locks) = (&mut look[..n], &mut locks[..n]);
     if n == 0 {
         wait_for_nothing(limit);
         return None;
     }
-    if n > 1 {
-        if !biased {
-            shuffle(look);
+    let (look, locks) = (&mut look[..n], &mut locks[..n]);
+    if n == 1 && limit == Limit::Now {
+        // What follows from the answer stands behind the fence that its channel's changes have.
+        fence(Ordering::SeqCst);
+        let case = &cases[look[0] as usize];
+        if case.channel().seems_to_wait(case.op) {
+            return None;
         }
-        locks.sort_unstable_by_key(|&i| cases[i as usize].key);
     }
+    if n > 1 && !biased {
+        shuffle(look);
+    }
+    let tried = if biased { &look[..1] } else { &look[..] };
+    if let Some((index, found)) = try_alone(cases, tried) {
+        finish(found);
+        return Some(index);
+    }
+    sort_by_key(locks, cases);
     loop {
         let locked = Locked::lock(cases, locks);
         if let Some((index, found)) = locked.poll(look) {
@@ -161,6 +196,33 @@ fn wait_for_nothing(limit: Limit) {
         Limit::Now => {}
         Limit::Until(until_ns) => wait::sleep_until(until_ns),
         Limit::Forever => park::park_forever(WaitReason::SelectNoCases),
+    }
+}
+
+/// Does the first of these cases that can be done, each by itself.
+fn try_alone(cases: &[Case<'_>], tried: &[u32]) -> Option<(usize, Poll)> {
+    tried.iter().find_map(|&i| {
+        let case = &cases[i as usize];
+        // SAFETY: the case was made for its channel.
+        match unsafe { case.channel().poll_alone(case.op, &case.sudog) } {
+            Poll::NotReady => None,
+            found => Some((i as usize, found)),
+        }
+    })
+}
+
+/// Puts the cases into the order in which their channels are locked.
+fn sort_by_key(locks: &mut [u32], cases: &[Case<'_>]) {
+    let key = |i: u32| cases[i as usize].key;
+    // Most selects have two cases, for which the general sort is a long way.
+    match locks {
+        [_] => {}
+        [first, second] => {
+            if key(*first) > key(*second) {
+                core::mem::swap(first, second);
+            }
+        }
+        _ => locks.sort_unstable_by_key(|&i| key(i)),
     }
 }
 
@@ -226,6 +288,9 @@ impl<'c, 'a> Locked<'c, 'a> {
     /// two cases of one channel the first in `look` is first in the queue too.
     fn wait(self, gp: &'static G, look: &[u32], limit: Limit) -> Option<usize> {
         let ticket = gp.wait.begin();
+        let first = &self.cases[look[0] as usize].sudog;
+        gp.waiting
+            .store(core::ptr::from_ref(first) as usize, Ordering::Relaxed);
         for &i in look {
             let case = &self.cases[i as usize];
             case.sudog.ticket.set(Some(ticket));
@@ -293,4 +358,19 @@ fn unlock_parked(locked: usize) -> bool {
     // SAFETY: `wait` passed it; it stays until the goroutine has gone through the last lock.
     unsafe { &*(locked as *const Locked<'_, '_>) }.unlock();
     true
+}
+
+/// For those who look at a goroutine that is parked in a select: calls `each` with the address of
+/// each case's lock, and its sudog. `locked` is the goroutine's `park_lock`.
+///
+/// # Safety
+/// The goroutine waits with reason "select" and a `G::waiting` that is not 0, and cannot go on
+/// meanwhile.
+pub(crate) unsafe fn parked_cases(locked: usize, each: &mut dyn FnMut(usize, &Sudog)) {
+    // SAFETY: `wait` passed it; it stays until the goroutine goes on.
+    let locked = unsafe { &*(locked as *const Locked<'_, '_>) };
+    for k in 0..locked.locks.len() {
+        let case = locked.case(k);
+        each(case.key, &case.sudog);
+    }
 }

@@ -1,6 +1,7 @@
 //! A channel's operations as cases of a select.
 
-use crate::chan::raw::{Chan, Offer, Op, RESERVED, State, Taken, owe, slot};
+use crate::chan::lazy::{RESERVED, owe};
+use crate::chan::raw::{Chan, Offer, Op, State, Taken, slot};
 use crate::chan::select::{Poll, SelectChan};
 use crate::sched::sudog::Sudog;
 
@@ -25,7 +26,7 @@ impl<T> Chan<T> {
                 sudog.elem.set(receiver.cast_mut().cast());
             }
             Offer::Room => {
-                state.reserve();
+                self.reserve(state);
                 sudog.elem.set(RESERVED);
             }
         }
@@ -52,14 +53,18 @@ impl<T> SelectChan for Chan<T> {
         unsafe { self.state.unlock_leaked() };
     }
 
+    fn seems_to_wait(&self, op: Op) -> bool {
+        Chan::seems_to_wait(self, op)
+    }
+
     unsafe fn poll(&self, op: Op, sudog: &Sudog) -> Poll {
         // SAFETY: the caller's promise.
         let state = unsafe { self.locked() };
         let ready = match op {
             Op::Send => return self.poll_send(state, sudog),
-            Op::WatchRecv => state.can_recv(),
+            Op::WatchRecv => self.can_recv(state),
             Op::WatchSend => self.can_send(state),
-            Op::Recv => match state.take() {
+            Op::Recv => match self.take(state) {
                 Taken::Value(value, sender) => {
                     // SAFETY: the caller's promise: a slot for values of this channel.
                     unsafe { slot(sudog.elem.get()) }.set(Some(value));
@@ -83,6 +88,7 @@ impl<T> SelectChan for Chan<T> {
         if !op.is_watch() {
             state.wake_watchers();
         }
+        self.mark_waiter(op);
         // SAFETY: the caller's promise.
         unsafe { state.queue(op).enqueue(sudog) };
     }

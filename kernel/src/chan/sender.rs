@@ -46,6 +46,7 @@ impl<T> Sender<T> {
     /// drop(r);
     /// assert_eq!(s.send(2), Err(SendError(2)));
     /// ```
+    #[inline]
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
         self.chan
             .send(value, Limit::Forever)
@@ -67,6 +68,7 @@ impl<T> Sender<T> {
     /// drop(r);
     /// assert_eq!(s.try_send(3), Err(TrySendError::Disconnected(3)));
     /// ```
+    #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         self.chan.send(value, Limit::Now).map_err(|e| match e {
             SendTimeoutError::Timeout(v) => TrySendError::Full(v),

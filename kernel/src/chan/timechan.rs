@@ -231,6 +231,10 @@ impl<T> SelectChan for TimeChan<T> {
         unsafe { self.state.unlock_leaked() };
     }
 
+    fn seems_to_wait(&self, _op: Op) -> bool {
+        false // the clock would have to be asked
+    }
+
     unsafe fn poll(&self, op: Op, sudog: &Sudog) -> Poll {
         // SAFETY: the caller's promise.
         let state = unsafe { self.locked() };

@@ -18,6 +18,7 @@
 //! in steps of 1 MiB at most).
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -25,7 +26,7 @@ use super::magazine::Magazines;
 use super::slab::{CLASSES, Central, Chain, Class, SLAB_SIZE};
 use super::space::{self, Unmapped};
 use super::spans::{self, MAX_BALLOONS, Spans};
-use super::{FRAME_SIZE, emergency};
+use super::{FRAME_SIZE, emergency, large};
 use crate::arch::MAX_CPUS;
 use crate::arch::switch::{cpu_index, getg, getm, preempt_off, preempt_on};
 use crate::base::lock::{Lock, Rank};
@@ -154,6 +155,31 @@ unsafe impl GlobalAlloc for Heap {
     }
 }
 
+/// Where the allocator itself lies: its pointers lead to free blocks.
+pub(super) fn own_static() -> Range<usize> {
+    let start = (&raw const ALLOCATOR) as usize;
+    start..start + size_of::<Heap>()
+}
+
+/// Calls `f` with the heap's memory; nothing is allocated meanwhile.
+pub(super) fn with_spans<R>(f: impl FnOnce(&Spans) -> R) -> R {
+    f(&ALLOCATOR.spans.lock())
+}
+
+/// Calls `each` with the address of every block of a slab that nobody has.
+///
+/// # Safety
+/// No other CPU allocates or frees meanwhile, nor does `each`.
+pub(super) unsafe fn each_free(each: &mut dyn FnMut(usize)) {
+    for magazines in &ALLOCATOR.magazines {
+        // SAFETY: the caller's promise.
+        unsafe { magazines.each(each) };
+    }
+    for central in &ALLOCATOR.centrals {
+        central.lock().each_free(each);
+    }
+}
+
 /// Catches handlers that allocate.
 #[inline]
 fn assert_not_in_interrupt() {
@@ -210,7 +236,7 @@ impl Heap {
     fn refill(&self, class: Class) -> Option<NonNull<u8>> {
         let mut chain = self.with_central(class, |central| central.take(class.batch()));
         if chain.len() == 0 {
-            let slab = self.alloc_large(SLAB)?;
+            let slab = self.alloc_span(SLAB, |spans| spans.alloc(SLAB))?;
             chain = self.with_central(class, |central| {
                 // SAFETY: the slab is as large and aligned as the layout says, and ours.
                 unsafe { central.add(slab) };
@@ -228,8 +254,8 @@ impl Heap {
     #[cold]
     fn drain(&self, class: Class, mut surplus: Chain) {
         while let Some(slab) = self.with_central(class, |central| central.give(&mut surplus)) {
-            // SAFETY: the slab came from `alloc_large(SLAB)`, and no block of it is out.
-            unsafe { self.free_large(slab, SLAB) };
+            // SAFETY: the slab came from `Spans::alloc(SLAB)`, and no block of it is out.
+            unsafe { self.spans.lock().free(slab, SLAB) };
         }
     }
 
@@ -242,6 +268,17 @@ impl Heap {
 
     #[cold]
     fn alloc_large(&self, layout: Layout) -> Option<NonNull<u8>> {
+        self.alloc_span(large::with_header(layout)?, |spans| {
+            spans.alloc_large(layout)
+        })
+    }
+
+    /// Memory from the spans, which `take` takes and which is as large as `layout`.
+    fn alloc_span(
+        &self,
+        layout: Layout,
+        take: impl Fn(&mut Spans) -> Option<NonNull<u8>>,
+    ) -> Option<NonNull<u8>> {
         // What it takes at worst: the block, what its alignment skips, a hole that is too small.
         let need = layout
             .size()
@@ -252,7 +289,7 @@ impl Heap {
         // Each round maps at least a frame, so it ends: with a block or without memory.
         loop {
             let mut spans = self.spans.lock();
-            if let Some(block) = spans.alloc(layout) {
+            if let Some(block) = take(&mut spans) {
                 return Some(block);
             }
             let bytes = spans.grow(need.saturating_sub(grown).max(FRAME_SIZE));
@@ -270,6 +307,6 @@ impl Heap {
     #[cold]
     unsafe fn free_large(&self, block: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's promise.
-        unsafe { self.spans.lock().free(block, layout) };
+        unsafe { self.spans.lock().free_large(block, layout) };
     }
 }

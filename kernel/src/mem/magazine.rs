@@ -83,6 +83,17 @@ impl Magazines {
         surplus
     }
 
+    /// Calls `each` with the address of every block that is here.
+    ///
+    /// # Safety
+    /// The owning CPU does not touch its magazines meanwhile.
+    pub(super) unsafe fn each(&self, each: &mut dyn FnMut(usize)) {
+        for magazine in &self.0 {
+            // SAFETY: the caller's promise.
+            unsafe { &*magazine.chain.get() }.each(each);
+        }
+    }
+
     /// Bytes in all magazines, as seen from outside.
     pub(super) fn bytes(&self) -> usize {
         Class::all()

@@ -7,17 +7,20 @@
 //! | [`stack`] | goroutine stacks | `grow`, `shrink`: anywhere; the rest: not in interrupts |
 //! | [`sysstack`] | g0 and interrupt stacks | anywhere |
 //! | [`heap`] over `magazine`, `slab`, `spans` | the global allocator | not in interrupts |
+//! | [`blocks`] | which block an address lies in | while the world is stopped |
 //! | [`emergency`] | the allocator of a dying kernel | anywhere |
 //!
 //! What must work while anything may be locked (a page fault that grows a stack) has no lock.
 //! Running out of memory is `None` or a null pointer to the caller; the last frames are kept back,
 //! first for stacks that are growing, then for the report ([`frames::Urgency`]).
 
+pub mod blocks;
 pub mod emergency;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod frames;
 pub mod heap;
+mod large;
 mod magazine;
 mod slab;
 pub mod space;

@@ -10,6 +10,9 @@
 //! - a slab of which no block is out goes back to the heap, unless it is the only one on the list:
 //!   so memory moves between classes, and one block at the edge does not cost a slab each time.
 //!
+//! A slab's header says what it is ([`Class::of_slab`]), for who looks from an address inside for
+//! the block it belongs to (`super::blocks`); it is wiped when the slab goes back.
+//!
 //! Refused: single blocks straight from `linked_list_allocator` (each free walks its list of holes,
 //! whose length is the program's fragmentation, with preemption off); powers of two alone (half of
 //! each block lost, at worst).
@@ -81,10 +84,15 @@ struct Slab {
     free: *mut Block,
     /// Where the blocks begin that were never out; the slab is cut as it is used, so a new one
     /// touches one page, not four.
-    fresh: u32,
+    fresh: u16,
     /// Blocks that are out.
-    out: u32,
+    out: u16,
+    /// Which class it is of ([`Class::tag`]).
+    tag: u32,
 }
+
+/// How many bits of a tag are the class.
+const TAG_CLASS_BITS: u32 = 5;
 
 /// The slabs of one class.
 pub(super) struct Central {
@@ -144,6 +152,34 @@ impl Class {
         BATCHES[self.index()] as u32
     }
 
+    /// What the header of a slab of this class holds at `slab`: hardly anything else does there.
+    fn tag(self, slab: usize) -> u32 {
+        let place = ((slab / SLAB_SIZE) as u32).wrapping_mul(0x9e37_79b1);
+        (place ^ 0x51ab_51ab) << TAG_CLASS_BITS | u32::from(self.0)
+    }
+
+    /// The class of the slab that begins at `slab`, a multiple of [`SLAB_SIZE`]; None if no slab
+    /// does. If it does not, a word of some other block is taken for a header once in 2^27 cases:
+    /// so ask only for what is not a larger block's.
+    ///
+    /// # Safety
+    /// The first bytes at `slab` are mapped, and the heap does not change meanwhile.
+    pub(super) unsafe fn of_slab(slab: usize) -> Option<Self> {
+        let header = ptr::with_exposed_provenance::<Slab>(slab);
+        // SAFETY: mapped, by the caller's promise; any bytes are a u32.
+        let tag = unsafe { (&raw const (*header).tag).read() };
+        let class = (tag & ((1 << TAG_CLASS_BITS) - 1)) as usize;
+        let class = (class < CLASSES).then(|| Self::from_index(class))?;
+        (class.tag(slab) == tag).then_some(class)
+    }
+
+    /// The block of a slab of this class in which the byte at this offset of the slab lies: where
+    /// it begins. None: in the header, or behind the last one.
+    pub(super) fn block_at(self, offset: usize) -> Option<usize> {
+        let index = offset.checked_sub(self.first_offset())? / self.size();
+        (index < self.blocks()).then(|| self.first_offset() + index * self.size())
+    }
+
     /// Where the first block lies in a slab: behind the header, aligned as all blocks are.
     const fn first_offset(self) -> usize {
         let align = 1 << self.size().trailing_zeros();
@@ -181,6 +217,11 @@ impl Chain {
         self.len += 1;
     }
 
+    /// Calls `each` with the address of every block.
+    pub(super) fn each(&self, each: &mut dyn FnMut(usize)) {
+        each_of_list(self.head, each);
+    }
+
     /// Takes the block that was added last.
     #[inline]
     pub(super) fn pop(&mut self) -> Option<NonNull<u8>> {
@@ -189,6 +230,15 @@ impl Chain {
         self.head = unsafe { block.as_ref().next };
         self.len -= 1;
         Some(block.cast())
+    }
+}
+
+/// Calls `each` with the addresses of linked free blocks.
+fn each_of_list(mut head: *mut Block, each: &mut dyn FnMut(usize)) {
+    while let Some(block) = NonNull::new(head) {
+        each(block.addr().get());
+        // SAFETY: a free block in a list was written by who put it there.
+        head = unsafe { block.as_ref().next };
     }
 }
 
@@ -247,10 +297,28 @@ impl Central {
             if slab.out == 0 && !alone {
                 self.unlink(slab);
                 self.free_bytes -= self.class.blocks() * self.class.size();
+                slab.tag = 0;
                 return NonNull::new(at.cast());
             }
         }
         None
+    }
+
+    /// Calls `each` with the address of every block that is not out.
+    pub(super) fn each_free(&self, each: &mut dyn FnMut(usize)) {
+        let mut next = self.partial;
+        while let Some(at) = NonNull::new(next) {
+            // SAFETY: slabs on the list are alive and ours while we hold `&self`.
+            let slab = unsafe { at.as_ref() };
+            each_of_list(slab.free, each);
+            for offset in (slab.fresh as usize..).step_by(self.class.size()) {
+                match self.class.block_at(offset) {
+                    Some(_) => each(at.addr().get() + offset),
+                    None => break,
+                }
+            }
+            next = slab.next;
+        }
     }
 
     /// Adds memory for a slab.
@@ -260,13 +328,14 @@ impl Central {
     /// returns it.
     pub(super) unsafe fn add(&mut self, memory: NonNull<u8>) {
         let at = memory.cast::<Slab>().as_ptr();
-        let fresh = self.class.first_offset() as u32;
+        let fresh = self.class.first_offset() as u16;
         let header = Slab {
             next: ptr::null_mut(),
             prev: ptr::null_mut(),
             free: ptr::null_mut(),
             fresh,
             out: 0,
+            tag: self.class.tag(memory.as_ptr().expose_provenance()),
         };
         // SAFETY: the memory is ours by the caller's promise.
         let slab = unsafe {
@@ -319,7 +388,7 @@ impl Slab {
         // SAFETY: not all blocks are out and none came back, so one was never out; it lies inside
         // the slab, whose memory this header is the beginning of.
         let block = unsafe { ptr::from_mut(self).cast::<u8>().add(self.fresh as usize) };
-        self.fresh += class.size() as u32;
+        self.fresh += class.size() as u16;
         NonNull::new(block).expect("a block lies behind its slab's header")
     }
 

@@ -21,6 +21,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use linked_list_allocator::Heap as HoleList;
 
 use super::frames::{self, Urgency};
+use super::large::{self, LargeBlocks};
 use super::space::{self, MapError, Rights};
 use super::{EMERGENCY, FRAME_SIZE, HEAP};
 
@@ -44,6 +45,7 @@ pub(super) struct Spans {
     balloons: [Range<usize>; MAX_BALLOONS],
     /// Bytes in balloons, and in those that are being made.
     ballooned: usize,
+    large: LargeBlocks,
 }
 
 /// Bytes mapped for the heap.
@@ -64,6 +66,7 @@ impl Spans {
             end: HEAP,
             balloons,
             ballooned: 0,
+            large: LargeBlocks::new(),
         }
     }
 
@@ -80,6 +83,35 @@ impl Spans {
         // SAFETY: the caller's promise is what `deallocate` asks for.
         unsafe { self.holes.deallocate(block, layout) };
         self.count();
+    }
+
+    /// As [`Spans::alloc`], for a block that can be found by an address in it.
+    pub(super) fn alloc_large(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        let memory = self.alloc(large::with_header(layout)?)?;
+        // SAFETY: just taken for it.
+        Some(unsafe { self.large.add(memory, layout) })
+    }
+
+    /// # Safety
+    /// `block` came from [`Spans::alloc_large`] with this layout and is not used any more.
+    pub(super) unsafe fn free_large(&mut self, block: NonNull<u8>, layout: Layout) {
+        if let Some(outer) = large::with_header(layout) {
+            // SAFETY: the caller's promise; the memory was taken with that layout.
+            unsafe {
+                let memory = self.large.remove(block, layout);
+                self.free(memory, outer);
+            }
+        }
+    }
+
+    /// The end of what the heap ever had.
+    pub(super) fn end(&self) -> usize {
+        self.end
+    }
+
+    /// The blocks of [`Spans::alloc_large`].
+    pub(super) fn large(&self) -> &LargeBlocks {
+        &self.large
     }
 
     /// Maps more memory for a request that lacks `missing` bytes; returns how much, which may be

@@ -2,11 +2,8 @@
 //!
 //! Frozen CPUs stand where the NMI met them, so a goroutine that ran there is unwound from its
 //! interrupted registers: a fatal report shows all stacks, those of running goroutines included
-//! (Go: `stack unavailable`). A dump of a living system claims parked goroutines one by one by
-//! their scan bit and says of running ones that they run.
+//! (Go: `stack unavailable`). Dumps of a system that goes on are the matter of `living`.
 
-use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, Ordering};
@@ -15,14 +12,18 @@ use crate::arch::switch::{self, in_switch};
 use crate::arch::{self, TrapFrame, exceptions};
 use crate::base::console::Raw;
 use crate::mem::{self, FRAME_SIZE, stack, sysstack};
+use crate::observe::hostfile;
 use crate::observe::report::{self, GoroutineHeader, Machine, Recovered, Registers};
 use crate::observe::symbols::{Symbolizer, Symbols};
+use crate::observe::trace;
 use crate::observe::traceback::{CreatedBy, Level, Stack, Traceback};
-use crate::observe::unwind::{Bounds, Start};
+use crate::observe::unwind::{Bounds, Call, Calls, Start};
 use crate::sched::SCHED;
 use crate::sched::fatal::{self, Cause};
 use crate::sched::g::{G, SCAN, Status, getg};
+use crate::sched::labels::{self, Labels};
 use crate::sched::m::{M, getm};
+use conquer_once::spin::OnceCell;
 
 /// Bytes of memory that names with files and lines want: some ten units of up to 90 KiB.
 const LINES_NEED: usize = 1 << 20;
@@ -45,8 +46,10 @@ fn level() -> Level {
 
 /// The report of an end (`fatal::Reporter`): all other CPUs stand still, memory is the reserve.
 pub fn report(cause: &Cause<'_>, failed: Option<&'static G>) {
+    hostfile::seize();
     // The console cannot fail.
     let _ = write_report(&mut Raw, cause, failed);
+    trace::stream::last_words();
 }
 
 fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
@@ -205,7 +208,7 @@ fn system_stack(traceback: &mut Traceback<'_>, frame: Option<&TrapFrame>) -> fmt
 }
 
 /// The mapped stretch that an address of a system stack lies in.
-fn stack_around(sp: usize) -> Option<Bounds> {
+pub(super) fn stack_around(sp: usize) -> Option<Bounds> {
     if mem::region_of(sp) != mem::Region::SystemStacks {
         return None;
     }
@@ -216,24 +219,30 @@ fn stack_around(sp: usize) -> Option<Bounds> {
     Some(Bounds { lo: sp, hi })
 }
 
-/// Where this function is called from.
+/// Where this function returns to: the caller's frame, which outlives this one.
 #[inline(never)]
-fn here() -> Start {
-    let (pc, sp, bp): (usize, usize, usize);
-    // SAFETY: only reads registers.
+pub(super) fn here() -> Start {
+    const WORD: usize = size_of::<usize>();
+    let frame: usize;
+    // SAFETY: only reads a register.
     unsafe {
-        core::arch::asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp",
-            out(reg) pc, out(reg) sp, out(reg) bp, options(nomem, nostack, preserves_flags));
+        core::arch::asm!("mov {}, rbp", out(reg) frame,
+            options(nomem, nostack, preserves_flags));
     }
+    let word = |at: usize| {
+        // SAFETY: every function keeps frame pointers, so the caller's one and the return address
+        // are at rbp.
+        unsafe { core::ptr::with_exposed_provenance::<usize>(frame + at * WORD).read() }
+    };
     Start {
-        pc,
-        sp,
-        bp,
+        pc: word(1),
+        sp: frame + 2 * WORD,
+        bp: word(0),
         interrupted: false,
     }
 }
 
-fn interrupted(frame: &TrapFrame) -> Start {
+pub(super) fn interrupted(frame: &TrapFrame) -> Start {
     Start {
         pc: frame.rip as usize,
         sp: frame.rsp as usize,
@@ -243,7 +252,7 @@ fn interrupted(frame: &TrapFrame) -> Start {
 }
 
 /// Where a goroutine continues that gave up its CPU, or whose M is on g0 for it.
-fn parked(gp: &G) -> Start {
+pub(super) fn parked(gp: &G) -> Start {
     let buf = gp.gobuf();
     Start {
         pc: buf.pc.get(),
@@ -253,21 +262,44 @@ fn parked(gp: &G) -> Start {
     }
 }
 
+/// The calls of a goroutine that is parked, and stands still.
+pub(super) fn calls_of_parked(gp: &'static G) -> impl Iterator<Item = Call> {
+    static GOEXIT: OnceCell<[usize; 1]> = OnceCell::uninit();
+    let stop_at = GOEXIT.get_or_init(|| [switch::goexit as *const () as usize + 1]);
+    let bounds = gp.head.stack.get();
+    let bounds = Bounds {
+        lo: bounds.lo,
+        hi: bounds.hi,
+    };
+    // SAFETY: it stands still, by the caller's word, so its stack is mapped from where it is on.
+    unsafe { Calls::new(parked(gp), bounds, stop_at) }
+}
+
 /// Where a goroutine stands while all CPUs are frozen; None if that cannot be told.
 fn start_of_frozen(gp: &'static G) -> Option<Start> {
+    start_by(gp, arch::frozen_frame)
+}
+
+/// Where a goroutine stands while all CPUs stand, as their frames say; None if that cannot be told.
+pub(super) fn start_by<'a>(
+    gp: &'static G,
+    frame_of: impl FnOnce(usize) -> Option<&'a TrapFrame>,
+) -> Option<Start> {
     if gp.status() != Status::Running {
         return Some(parked(gp));
     }
     let m = gp.m.load(Ordering::Relaxed)?;
-    let frame = arch::frozen_frame(m.id())?;
+    let frame = frame_of(m.id())?;
     if in_switch(frame.rip as usize) {
         return None;
     }
-    Some(if frame.saved_g == gp.as_head() {
-        interrupted(frame)
+    if frame.saved_g == gp.as_head() {
+        Some(interrupted(frame))
+    } else if frame.saved_g == m.g0.as_head() {
+        Some(parked(gp))
     } else {
-        parked(gp)
-    })
+        None // in an interrupt: its Gobuf is that of an earlier stop
+    }
 }
 
 /// The name of a goroutine while all CPUs are frozen.
@@ -277,7 +309,7 @@ fn name_of_frozen(gp: &'static G) -> Option<&'static str> {
 }
 
 /// All goroutines of the program (at level system: the runtime's too), by number.
-fn all_goroutines() -> Vec<&'static G> {
+pub(super) fn all_goroutines() -> Vec<&'static G> {
     let mut all = Vec::new();
     SCHED.for_each_g(|gp| {
         if !gp.system.load(Ordering::Relaxed) || level() >= Level::System {
@@ -288,7 +320,7 @@ fn all_goroutines() -> Vec<&'static G> {
     all
 }
 
-fn status_text(gp: &G) -> &'static str {
+pub(super) fn status_text(gp: &G) -> &'static str {
     match gp.status() {
         Status::Idle => "idle",
         Status::Runnable => "runnable",
@@ -299,14 +331,17 @@ fn status_text(gp: &G) -> &'static str {
 }
 
 /// One goroutine: header, frames from `start` on, who created it.
-fn goroutine(
+pub(super) fn goroutine(
     traceback: &mut Traceback<'_>,
     gp: &'static G,
     start: Option<Start>,
     floor: usize,
     name: Option<&str>,
 ) -> fmt::Result {
-    header(gp, name).print(traceback.out(), level())?;
+    // Of a goroutine that could not be stopped they may change at any time.
+    // SAFETY: with a start it stands still, or is the caller.
+    let labels = start.and_then(|_| unsafe { labels::of(gp) });
+    header(gp, name, labels.as_deref()).print(traceback.out(), level())?;
     match start.filter(|start| start.pc != 0) {
         Some(start) => {
             let bounds = gp.head.stack.get();
@@ -329,7 +364,11 @@ fn goroutine(
     })
 }
 
-fn header<'a>(gp: &'static G, name: Option<&'a str>) -> GoroutineHeader<'a> {
+fn header<'a>(
+    gp: &'static G,
+    name: Option<&'a str>,
+    labels: Option<&'a Labels>,
+) -> GoroutineHeader<'a> {
     let m: Option<&M> = gp.m.load(Ordering::Relaxed);
     GoroutineHeader {
         goid: gp.goid.load(Ordering::Relaxed),
@@ -339,6 +378,7 @@ fn header<'a>(gp: &'static G, name: Option<&'a str>) -> GoroutineHeader<'a> {
         wait_minutes: wait_ns(gp) / 60_000_000_000,
         locked: gp.lockedm.load(Ordering::Relaxed).is_some(),
         name,
+        labels,
         machine: Machine {
             gp: gp.as_head() as usize,
             m: m.map(|m| (m.id() as u64, core::ptr::from_ref(m) as usize)),
@@ -379,59 +419,6 @@ fn registers(frame: &TrapFrame) -> Registers {
         cs: frame.cs,
         ..Registers::default()
     }
-}
-
-/// The stack of the calling goroutine, or of all, in Go's format (Go: `runtime.Stack`). The world
-/// goes on: each parked goroutine stands still for as long as it is printed.
-pub fn stack_text(all: bool) -> String {
-    let mut text = String::new();
-    let me = getg();
-    let mut traceback = Traceback::new(&mut text, Level::All, Symbolizer::new());
-    // A String takes what it is given.
-    // SAFETY: the caller's own.
-    let name = unsafe { me.name() };
-    let _ = goroutine(&mut traceback, me, Some(here()), 0, name);
-    if all {
-        for gp in all_goroutines() {
-            if !core::ptr::eq(gp, me) {
-                let _ = claimed(&mut traceback, gp);
-            }
-        }
-    }
-    text
-}
-
-fn claimed(traceback: &mut Traceback<'_>, gp: &'static G) -> fmt::Result {
-    let status = gp.status();
-    let still = matches!(status, Status::Waiting | Status::Runnable);
-    if status == Status::Dead {
-        return Ok(());
-    }
-    traceback.out().write_str("\n")?;
-    // Nobody may be kept waiting by this goroutine being preempted while it holds the scan bit.
-    switch::preempt_off();
-    let result = if still && gp.try_claim(status) {
-        // SAFETY: the scan bit keeps it from ending.
-        let name = unsafe { gp.name() };
-        let result = goroutine(traceback, gp, Some(parked(gp)), 0, name);
-        gp.unclaim();
-        result
-    } else {
-        goroutine(traceback, gp, None, 0, name_of_running(gp).as_deref())
-    };
-    switch::preempt_on();
-    result
-}
-
-/// The name of a goroutine that runs, unless it is just ending or parking.
-fn name_of_running(gp: &'static G) -> Option<Arc<str>> {
-    let claimed = gp.try_claim(Status::Running);
-    // SAFETY: the scan bit keeps it from ending.
-    let name = claimed.then(|| unsafe { gp.shared_name() }).flatten();
-    if claimed {
-        gp.unclaim();
-    }
-    name
 }
 
 /// Bytes of a goroutine's stack: reserved.

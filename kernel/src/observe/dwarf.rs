@@ -93,16 +93,15 @@ impl Scopes {
 }
 
 impl Units {
-    /// Appends the functions at `pc`, innermost first. Nothing if no unit has code there.
+    /// Appends the functions at `pc`, which is code of the unit at `offset` of `.debug_info`,
+    /// innermost first.
     pub(super) fn frames_at(
         &mut self,
         dwarf: &gimli::Dwarf<Slice>,
+        offset: usize,
         pc: u64,
         frames: &mut Vec<Frame>,
     ) -> Result<()> {
-        let Some(offset) = unit_offset_of(dwarf, pc)? else {
-            return Ok(());
-        };
         let unit = self.parse(dwarf, offset)?;
         let scopes = scopes_at(dwarf, &self.parsed[unit].unit, pc)?;
         let (mut file, mut line) = self.line_at(dwarf, unit, pc)?;
@@ -270,19 +269,36 @@ fn text(bytes: Slice) -> Option<&'static str> {
 }
 
 /// Where in `.debug_info` the unit with code at `pc` begins.
-fn unit_offset_of(dwarf: &gimli::Dwarf<Slice>, pc: u64) -> Result<Option<usize>> {
+pub(super) fn unit_offset_of(dwarf: &gimli::Dwarf<Slice>, pc: u64) -> Result<Option<usize>> {
+    let mut found = None;
+    each_range(dwarf, &mut |start, len, unit| {
+        if found.is_none() && start <= pc && pc - start < len {
+            found = Some(unit);
+        }
+        found.is_none()
+    })?;
+    Ok(found)
+}
+
+/// Calls `each` with the stretches of code of all units, as start, length and the unit's place in
+/// `.debug_info`, until it returns false.
+pub(super) fn each_range(
+    dwarf: &gimli::Dwarf<Slice>,
+    each: &mut dyn FnMut(u64, u64, usize) -> bool,
+) -> Result<()> {
     let mut headers = dwarf.debug_aranges.headers();
     while let Some(header) = headers.next()? {
+        let unit = header.debug_info_offset().0;
         let mut entries = header.entries();
         // An entry in error (an end beyond 2^64: linkers mark dropped code so) is not the last.
         while let Some(entry) = entries.next().transpose() {
             let Ok(entry) = entry else { continue };
-            if entry.address() <= pc && pc - entry.address() < entry.length() {
-                return Ok(Some(header.debug_info_offset().0));
+            if !each(entry.address(), entry.length(), unit) {
+                return Ok(());
             }
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// The function of `unit` around `pc` and the calls inlined in it there.

@@ -4,6 +4,7 @@
 //! Values in, text out; nothing is looked up.
 
 use super::traceback::Level;
+use crate::sched::labels::Labels;
 use core::fmt::{self, Display, Write};
 
 /// What stands above a goroutine's frames.
@@ -21,6 +22,8 @@ pub struct GoroutineHeader<'a> {
     pub locked: bool,
     /// The name its builder gave it; shown as the label `name`.
     pub name: Option<&'a str>,
+    /// What it is labelled with.
+    pub labels: Option<&'a Labels>,
     /// Shown at [`Level::System`] only.
     pub machine: Machine,
 }
@@ -59,20 +62,51 @@ impl GoroutineHeader<'_> {
             out.write_str(", locked to thread")?;
         }
         out.write_str("]")?;
-        if let Some(name) = self.name {
-            match is_plain(name) {
-                true => write!(out, " {{name: {name}}}")?,
-                false => write!(out, " {{name: {name:?}}}")?,
-            }
-        }
+        self.print_labels(out)?;
         out.write_str(":\n")
+    }
+
+    /// ` {name: worker-1, key: "a value"}`, if there is any.
+    fn print_labels(&self, out: &mut dyn Write) -> fmt::Result {
+        let name = self.name.map(|name| ("name", name));
+        let labels = self.labels.into_iter().flat_map(Labels::iter);
+        let mut before = " {";
+        for (key, value) in name.into_iter().chain(labels) {
+            out.write_str(before)?;
+            before = ", ";
+            label(out, key)?;
+            out.write_str(": ")?;
+            label(out, value)?;
+        }
+        match before {
+            ", " => out.write_str("}"),
+            _ => Ok(()),
+        }
     }
 }
 
-/// Needs no quotes in a list of labels.
-fn is_plain(name: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./".contains(c);
-    !name.is_empty() && name.chars().all(plain)
+/// A label's text, in quotes if one of its characters wants them (Go: `quoted`).
+fn label(out: &mut dyn Write, text: &str) -> fmt::Result {
+    if text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "./_".contains(c))
+    {
+        return out.write_str(text);
+    }
+    out.write_str("\"")?;
+    for c in text.chars() {
+        match c {
+            '\n' => out.write_str("\\n"),
+            '\r' => out.write_str("\\r"),
+            '\t' => out.write_str("\\t"),
+            '\\' | '"' => write!(out, "\\{c}"),
+            ' '..='~' => out.write_char(c),
+            '\0'..='\x1f' => write!(out, "\\x{:02x}", c as u32),
+            '\x7f'..='\u{ffff}' => write!(out, "\\u{:04x}", c as u32),
+            _ => write!(out, "\\U{:08x}", c as u32),
+        }?;
+    }
+    out.write_str("\"")
 }
 
 /// The registers of an interrupted CPU, in the order Go prints them.
@@ -209,6 +243,7 @@ impl Write for Indented<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::format;
     use std::string::String;
 
     fn header(change: impl FnOnce(&mut GoroutineHeader<'static>), level: Level) -> String {
@@ -219,6 +254,7 @@ mod tests {
             wait_minutes: 0,
             locked: false,
             name: None,
+            labels: None,
             machine: Machine {
                 gp: 0xc0de,
                 m: None,
@@ -244,11 +280,43 @@ mod tests {
         );
         assert_eq!(
             long,
-            "goroutine 19 [chan receive (scan), 3 minutes, locked to thread] {name: worker-1}:\n"
+            "goroutine 19 [chan receive (scan), 3 minutes, locked to thread] {name: \"worker-1\"}:\n"
         );
         assert_eq!(
             header(|header| header.name = Some("a \"b\""), Level::All),
             "goroutine 19 [chan receive] {name: \"a \\\"b\\\"\"}:\n"
+        );
+        for (name, shown) in [
+            ("a/b.c_9", "a/b.c_9"),
+            ("", ""),
+            (
+                "a\t\u{1}\u{7f}\u{e9}\u{1f600}",
+                "\"a\\t\\x01\\u007f\\u00e9\\U0001f600\"",
+            ),
+        ] {
+            assert_eq!(
+                header(|header| header.name = Some(name), Level::All),
+                format!("goroutine 19 [chan receive] {{name: {shown}}}:\n")
+            );
+        }
+        let mut labels = Labels::new();
+        labels.insert("user", "ann");
+        labels.insert("a key", "x=1");
+        let labels: &'static Labels = std::boxed::Box::leak(std::boxed::Box::new(labels));
+        assert_eq!(
+            header(|header| header.labels = Some(labels), Level::All),
+            "goroutine 19 [chan receive] {\"a key\": \"x=1\", user: ann}:\n"
+        );
+        let both = header(
+            |header| {
+                header.labels = Some(labels);
+                header.name = Some("n");
+            },
+            Level::All,
+        );
+        assert_eq!(
+            both,
+            "goroutine 19 [chan receive] {name: n, \"a key\": \"x=1\", user: ann}:\n"
         );
         assert_eq!(
             header(|_| {}, Level::System),

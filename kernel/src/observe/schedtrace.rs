@@ -10,6 +10,7 @@ use crate::arch;
 use crate::base::cmdline;
 use crate::println;
 use crate::sched::SCHED;
+use crate::sched::agenda::Item;
 use crate::sched::g::G;
 use crate::sched::m::M;
 use crate::sched::p::P;
@@ -17,10 +18,16 @@ use crate::sched::p::P;
 /// Prints the line, and the details if the command line asks for them. On g0 or a goroutine, no
 /// lock held.
 pub fn print() {
+    println!("{}", text(cmdline::options().scheddetail));
+}
+
+/// The line, or with `detail` one for each P, M and G after it; without a newline at the end. On g0
+/// or a goroutine, no lock held.
+pub(crate) fn text(detail: bool) -> String {
     let mut text = String::new();
     // A String takes what it is given.
-    let _ = line(&mut text, cmdline::options().scheddetail);
-    println!("{text}");
+    let _ = line(&mut text, detail);
+    text
 }
 
 fn line(out: &mut String, detail: bool) -> core::fmt::Result {
@@ -42,7 +49,7 @@ fn line(out: &mut String, detail: bool) -> core::fmt::Result {
         writeln!(
             out,
             " gcwaiting={} nmidlelocked={locked_ms} stopwait={} sysmonwait=false",
-            SCHED.gcwaiting.load(Ordering::Relaxed),
+            SCHED.agenda.has(Item::GcWaiting),
             SCHED.stopwait.load(Ordering::Relaxed),
         )?;
         return details(out);

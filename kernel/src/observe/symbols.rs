@@ -20,6 +20,7 @@
 //! same speed (some milliseconds a unit under TCG), and frame for frame the same answers.
 
 use super::dwarf::{self, Units};
+use super::index::Index;
 use super::name::FunctionName;
 use super::path::SourceFile;
 use alloc::collections::BTreeMap;
@@ -94,6 +95,8 @@ pub struct Symbols {
     sections: SectionTable<'static, Elf>,
     table: SymbolTable<'static, Elf>,
     dwarf: gimli::Dwarf<dwarf::Slice>,
+    /// Where to look, once [`Symbols::prepare`] has made it.
+    index: OnceCell<Index>,
 }
 
 impl Symbols {
@@ -118,7 +121,37 @@ impl Symbols {
             sections,
             table,
             dwarf,
+            index: OnceCell::uninit(),
         })
+    }
+
+    /// Makes the index that turns scans of the tables into binary searches, once: some hundred KiB
+    /// of heap that are kept, and the time of a dozen scans. For dumps of a living system; a dying
+    /// one scans, if nobody has made it before. Whoever comes while another one makes it scans too.
+    pub fn prepare(&self) {
+        if self.index().is_none() {
+            let code = |symbol: &&elf::Sym64<LittleEndian>| self.is_code(symbol);
+            let functions = self.table.iter().filter(code).map(|symbol| {
+                let start = symbol.st_value(LittleEndian);
+                (start, symbol.st_size(LittleEndian), symbol)
+            });
+            let index = Index::new(functions, |each| dwarf::each_range(&self.dwarf, each));
+            // Another one may have been quicker.
+            let _ = self.index.try_init_once(|| index);
+        }
+    }
+
+    /// The index, if it is there: nobody is waited for.
+    fn index(&self) -> Option<&Index> {
+        self.index.try_get().ok()
+    }
+
+    /// Where in `.debug_info` the unit with code at `pc` begins.
+    fn unit_at(&self, pc: u64) -> gimli::Result<Option<usize>> {
+        match self.index() {
+            Some(index) => Ok(index.unit_at(pc)),
+            None => dwarf::unit_offset_of(&self.dwarf, pc),
+        }
     }
 
     /// The kernel's own symbols, once [`init`] was called.
@@ -128,9 +161,23 @@ impl Symbols {
 
     /// The function whose code holds `pc`. Assembly without a size counts up to the next symbol.
     ///
-    /// A scan of the whole table: some ten microseconds for a thousand functions, no memory.
+    /// Without the index of [`Symbols::prepare`] a scan of the whole table: some ten microseconds
+    /// for a thousand functions. No memory either way.
     pub fn function_at(&self, pc: u64) -> Option<Symbol> {
-        let mut nearest: Option<&elf::Sym64<LittleEndian>> = None;
+        let symbol = match self.index() {
+            Some(index) => index.function_at(pc)?,
+            None => self.scan_for(pc)?,
+        };
+        let name = self.table.symbol_name(LittleEndian, symbol).ok()?;
+        Some(Symbol {
+            name: FunctionName(core::str::from_utf8(name).ok()?),
+            entry: symbol.st_value(LittleEndian),
+        })
+    }
+
+    /// The symbol of the function at `pc`, by all of the table.
+    fn scan_for(&self, pc: u64) -> Option<&'static elf::Sym64<LittleEndian>> {
+        let mut nearest: Option<&'static elf::Sym64<LittleEndian>> = None;
         for symbol in self.table.iter() {
             let start = symbol.st_value(LittleEndian);
             if start > pc || !self.is_code(symbol) {
@@ -146,12 +193,7 @@ impl Symbols {
                 nearest = Some(symbol);
             }
         }
-        let symbol = nearest?;
-        let name = self.table.symbol_name(LittleEndian, symbol).ok()?;
-        Some(Symbol {
-            name: FunctionName(core::str::from_utf8(name).ok()?),
-            entry: symbol.st_value(LittleEndian),
-        })
+        nearest
     }
 
     /// A named place in executable memory. Linker scripts name such places too, but by symbols
@@ -261,8 +303,12 @@ impl Symbolizer {
         // never the report.
         let is_code = symbols.code_at(pc, 1).is_some();
         if is_code
-            && units
-                .frames_at(&symbols.dwarf, pc, &mut self.frames)
+            && symbols
+                .unit_at(pc)
+                .and_then(|unit| match unit {
+                    Some(unit) => units.frames_at(&symbols.dwarf, unit, pc, &mut self.frames),
+                    None => Ok(()),
+                })
                 .is_err()
         {
             self.frames.truncate(start);

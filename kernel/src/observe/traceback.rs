@@ -104,7 +104,23 @@ impl<'a> Traceback<'a> {
     /// What `out` returns.
     pub unsafe fn goroutine(&mut self, stack: &Stack<'_>) -> fmt::Result {
         // SAFETY: the caller's promise is handed on.
-        unsafe { self.frames(stack, self.level >= Level::System) }
+        let calls = unsafe { Calls::new(stack.start, stack.bounds, stack.stop_at) };
+        self.frames(calls, 0, self.level >= Level::System)
+    }
+
+    /// As [`goroutine`](Self::goroutine), for calls that were copied from a stack; `left_out` of
+    /// them, in the middle, were not.
+    ///
+    /// # Errors
+    /// What `out` returns.
+    pub fn copied(&mut self, calls: &[Call], left_out: usize) -> fmt::Result {
+        let show_all = self.level >= Level::System;
+        self.frames(calls.iter().copied(), left_out, show_all)
+    }
+
+    /// The symbols, with all that was learnt of them.
+    pub fn into_symbols(self) -> Symbolizer {
+        self.symbols
     }
 
     /// `runtime stack:` and the frames of a g0, all of them.
@@ -117,7 +133,8 @@ impl<'a> Traceback<'a> {
     pub unsafe fn runtime_stack(&mut self, stack: &Stack<'_>) -> fmt::Result {
         self.out.write_str("runtime stack:\n")?;
         // SAFETY: the caller's promise is handed on.
-        unsafe { self.frames(stack, true) }
+        let calls = unsafe { Calls::new(stack.start, stack.bounds, stack.stop_at) };
+        self.frames(calls, 0, true)
     }
 
     /// For a goroutine that runs on a CPU which could not be stopped.
@@ -152,11 +169,12 @@ impl<'a> Traceback<'a> {
         writeln!(self.out, " +{:#x}", pc as u64 - frame.entry)
     }
 
-    /// # Safety
-    /// As for [`Calls::new`].
-    unsafe fn frames(&mut self, stack: &Stack<'_>, show_all: bool) -> fmt::Result {
-        // SAFETY: the caller's promise is handed on.
-        let calls = unsafe { Calls::new(stack.start, stack.bounds, stack.stop_at) };
+    fn frames(
+        &mut self,
+        calls: impl Iterator<Item = Call> + Clone,
+        left_out: usize,
+        show_all: bool,
+    ) -> fmt::Result {
         let mut total = 0usize;
         each_line(&mut self.symbols, calls.clone(), show_all, &mut |_| {
             total += 1
@@ -168,7 +186,7 @@ impl<'a> Traceback<'a> {
         let out = &mut *self.out;
         each_line(&mut self.symbols, calls, show_all, &mut |line| {
             if result.is_ok() && at == ENDS && elided > 0 {
-                result = writeln!(out, "...{elided} frames elided...");
+                result = writeln!(out, "...{} frames elided...", elided + left_out);
             }
             if result.is_ok() && (at < ENDS || at >= ENDS + elided) {
                 result = print(out, line, system);
@@ -184,7 +202,7 @@ impl<'a> Traceback<'a> {
 #[inline(never)]
 fn each_line(
     symbols: &mut Symbolizer,
-    calls: Calls<'_>,
+    calls: impl Iterator<Item = Call>,
     show_all: bool,
     each: &mut dyn FnMut(&Line),
 ) {

@@ -58,7 +58,7 @@ pub enum Kind {
     Runtime,
     /// `core`, `alloc` and what else comes with the compiler.
     Library,
-    /// Compiler glue around a closure or around `main`.
+    /// Compiler glue around a closure.
     Wrapper,
     /// Where this crate took the CPU from code that had not called it.
     Intrusion,
@@ -73,7 +73,7 @@ pub fn kind(frame: &Frame) -> Kind {
     if name.contains("rust_begin_unwind") {
         return Kind::Panic;
     }
-    if name.contains("core::ops::function::Fn") || name == "__gosched_main" {
+    if name.contains("core::ops::function::Fn") {
         return Kind::Wrapper;
     }
     if INTRUSIONS.iter().any(|intrusion| name.ends_with(intrusion)) {
@@ -331,11 +331,6 @@ mod tests {
                 None,
                 Kind::Wrapper,
             ),
-            (
-                "__gosched_main",
-                Some("kernel/examples/sieve.rs"),
-                Kind::Wrapper,
-            ),
             ("gosched_newstack", own, Kind::Intrusion),
             ("__rustc::rust_begin_unwind", None, Kind::Panic),
             ("memcpy", None, Kind::Runtime),
@@ -389,7 +384,7 @@ mod tests {
                 "core::hint::spin_loop",
                 "sieve::spin",
                 "sieve::main",
-                "__gosched_main",
+                "gosched::start::main_goroutine",
             ]),
             ["core::hint::spin_loop", "sieve::spin", "sieve::main"]
         );

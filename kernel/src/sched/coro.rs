@@ -40,11 +40,14 @@ use core::sync::atomic::Ordering;
 use crate::arch;
 use crate::arch::switch::{self, GHead};
 use crate::base::aref::AtomicRef;
+use crate::sched::agenda::Item;
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::getm;
 use crate::sched::newproc::{self, Attributes, Created, OutOfMemory};
+use crate::sched::p::P;
 use crate::sched::park::{self, WaitReason};
-use crate::sched::{SCHED, fatal, lockedm, schedule};
+use crate::sched::trace::{self, Stop};
+use crate::sched::{SCHED, disable, fatal, lockedm, schedule};
 
 /// Two goroutines that hand over to each other.
 pub struct Coro {
@@ -73,6 +76,8 @@ impl Coro {
         let publish = |created: Created| {
             let gp = created.gp;
             gp.set_waitreason(WaitReason::Coroutine);
+            gp.park_lock
+                .store(ptr::from_ref(self) as usize, Ordering::Relaxed);
             gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
             gp.casgstatus(Status::Dead, Status::Waiting);
             self.suspended.store(Some(gp), Ordering::Release);
@@ -117,6 +122,7 @@ unsafe extern "C" fn coroswitch_m(head: *mut GHead) -> ! {
     let gp = unsafe { G::of(head) };
     let yields = must_yield(gp);
     gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
+    trace::stop(getm(), gp, || Stop::Blocked(WaitReason::Coroutine as u8));
     gp.casgstatus(Status::Running, Status::Waiting);
     park::dropg(gp);
     let next = exchange(gp, Some(gp));
@@ -149,16 +155,24 @@ fn exchange(gp: &'static G, new: Option<&'static G>) -> &'static G {
 /// Whether the CPU is wanted back.
 #[inline(always)]
 fn must_yield(gp: &'static G) -> bool {
-    schedule::assert_may_switch(getm());
-    gp.preempt_requested() || SCHED.gcwaiting.load(Ordering::Relaxed) || SCHED.chaos_strikes()
+    let m = getm();
+    schedule::assert_may_switch(m);
+    // The P's flag, since the goroutine's own may have been set for the other side.
+    let asked = |p: &P| p.asked.load(Ordering::Relaxed);
+    gp.preempt_requested()
+        || m.p.load(Ordering::Relaxed).is_some_and(asked)
+        || SCHED.agenda.has(Item::GcWaiting)
+        || disable::is_on()
+        || SCHED.chaos_strikes()
 }
 
 /// On g0: the side that was suspended goes on, in the rest of the slice.
 #[inline(always)]
 fn run(next: &'static G, yields: bool) -> ! {
+    trace::unblock(next);
     next.casgstatus(Status::Waiting, Status::Runnable);
     if yields {
         park::requeue(next, true);
     }
-    schedule::execute(getm(), next, true)
+    schedule::execute(getm(), next, true, false)
 }

@@ -17,7 +17,7 @@ use core::fmt::{self, Display, Write};
 use core::panic::{Location, PanicInfo};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use crate::arch::switch::{preempt_off, systemstack};
+use crate::arch::switch::{preempt_depth, preempt_off, systemstack};
 use crate::arch::{self, TrapFrame};
 use crate::base::console;
 use crate::mem::heap;
@@ -25,7 +25,7 @@ use crate::println;
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::getm;
 use crate::sched::timers::NEVER;
-use crate::sched::{Inner, SCHED, idle, newproc};
+use crate::sched::{Inner, SCHED, disable, idle, newproc};
 
 /// What ended the image.
 pub enum Cause<'a> {
@@ -79,6 +79,8 @@ pub type PanicHook = fn(&dyn Display);
 
 /// Status of panics and fatal errors, as Go's.
 pub const FATAL_STATUS: u8 = 2;
+/// Status of an image that is ended by Ctrl-C: 128 and the number of SIGINT, as shells have it.
+pub const INTERRUPTED_STATUS: u8 = 130;
 /// Status when the report itself panics (Go: 4).
 const REPORT_FAILED_STATUS: u8 = 4;
 
@@ -89,6 +91,7 @@ static REPORTER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 /// 1 + number of the M that dies; the first one reports.
 static DYING_M: AtomicU32 = AtomicU32::new(0);
 static AT_EXIT: AtomicUsize = AtomicUsize::new(0);
+static BEFORE_EXIT: AtomicUsize = AtomicUsize::new(0);
 
 /// Sets who writes reports; at boot.
 pub fn set_reporter(reporter: Reporter) {
@@ -98,6 +101,11 @@ pub fn set_reporter(reporter: Reporter) {
 /// Ends the image (Go: `exit`). Of several CPUs that come here or to [`die`], the first one does
 /// it.
 pub fn exit(status: u8) -> ! {
+    let before = BEFORE_EXIT.swap(0, Ordering::Acquire);
+    if before != 0 && !is_system(getg()) && preempt_depth() == 0 {
+        // SAFETY: `before_exit` stored a fn().
+        unsafe { core::mem::transmute::<usize, fn()>(before)() };
+    }
     preempt_off();
     claim_the_end();
     arch::freeze_others();
@@ -107,6 +115,22 @@ pub fn exit(status: u8) -> ! {
         unsafe { core::mem::transmute::<usize, fn(u8)>(at_exit)(status) };
     }
     arch::exit(status)
+}
+
+/// Interrupt: ends the image because Ctrl-C was typed.
+pub fn interrupted() -> ! {
+    preempt_off();
+    claim_the_end();
+    arch::freeze_others();
+    console::seize();
+    println!("gosched: ended by Ctrl-C");
+    exit(INTERRUPTED_STATUS)
+}
+
+/// Calls `f` once when a goroutine ends the image by [`exit`], before anything is stopped: it may
+/// park.
+pub fn before_exit(f: fn()) {
+    BEFORE_EXIT.store(f as usize, Ordering::Release);
 }
 
 /// Calls `f` once with the status when the image ends, by whatever way.
@@ -124,7 +148,7 @@ pub fn die(cause: &Cause<'_>) -> ! {
         0 => {}
         1 => {
             println!("panic during panic");
-            exit(REPORT_FAILED_STATUS);
+            exit_after_report(REPORT_FAILED_STATUS);
         }
         _ => arch::exit(REPORT_FAILED_STATUS + 1),
     }
@@ -135,13 +159,20 @@ pub fn die(cause: &Cause<'_>) -> ! {
     let reporter = REPORTER.load(Ordering::Acquire);
     if reporter.is_null() {
         println!("fatal error: {}", early_text(cause));
-        exit(FATAL_STATUS);
+        exit_after_report(FATAL_STATUS);
     }
     // SAFETY: `set_reporter` stored a Reporter.
     let reporter = unsafe { core::mem::transmute::<*mut (), Reporter>(reporter) };
     let failed = if is_system(gp) { m.curg() } else { Some(gp) };
     reporter(cause, failed);
-    exit(FATAL_STATUS)
+    exit_after_report(FATAL_STATUS)
+}
+
+/// The way out of every report. A debugger stops at this function: all is as the report says, and
+/// the machine is still there (`observe/gdb.py`).
+#[inline(never)]
+pub fn exit_after_report(status: u8) -> ! {
+    exit(status)
 }
 
 /// Goes on on one CPU only; others stop here until the first one's NMI reaches them. Preemption is
@@ -296,7 +327,10 @@ pub fn checkdead(inner: &Inner) {
         return;
     }
     // Who waits for a timer or for input is waited for from outside.
-    if SCHED.input_waiter.load(Ordering::Relaxed).is_some() || idle::first_timer() != NEVER {
+    if SCHED.input_waiter.load(Ordering::Relaxed).is_some()
+        || idle::first_timer() != NEVER
+        || disable::is_on()
+    {
         return;
     }
     let mut user = 0;

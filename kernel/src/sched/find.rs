@@ -2,6 +2,7 @@
 //!
 //! 1. the world is to stop → stop with it
 //! 2. own timers, input from interrupts
+//!    and a goroutine that is urgent (the shell's), when it has yielded
 //! 3. every 61st slice: one from the global queue, or two goroutines that ready each other would
 //!    keep it waiting for ever; but what a timer has just readied goes before it, or the timer
 //!    would have preempted a goroutine only for another one's slice
@@ -16,11 +17,12 @@
 use core::sync::atomic::Ordering;
 
 use crate::arch;
+use crate::sched::agenda::Item;
 use crate::sched::g::G;
 use crate::sched::m::{M, getm};
 use crate::sched::model::{self, Model};
 use crate::sched::p::{ALLP, P, PStatus};
-use crate::sched::{SCHED, idle, lockedm, park, stop, sysmon};
+use crate::sched::{SCHED, idle, lockedm, park, stop, sysmon, trace};
 
 /// Passes over all Ps before an M gives up (Go: `stealTries`).
 const STEAL_PASSES: usize = 4;
@@ -33,26 +35,40 @@ const RUNNEXT_GRACE_NS: u64 = 3_000;
 pub type Found = (&'static G, bool);
 
 /// On g0: finds a goroutine; sleeps until there is one.
+#[inline(always)] // a function of its own has a safe point, of no use on g0
 pub fn find_runnable() -> Found {
     let m = getm();
     loop {
-        if SCHED.gcwaiting.load(Ordering::Relaxed) {
-            stop::gcstopm(m);
-            continue;
+        let usual = SCHED.agenda.is_empty();
+        if !usual {
+            if SCHED.agenda.has(Item::GcWaiting) {
+                stop::gcstopm(m);
+                continue;
+            }
+            sysmon::poll();
         }
         let p =
             m.p.load(Ordering::Relaxed)
                 .expect("an M that schedules holds a P");
-        sysmon::poll();
+        p.asked.store(false, Ordering::Relaxed);
         let timers_ran = p.timers.run_due() > 0;
-        idle::run_orphaned_timers();
-        poll_input();
-        let found = from_global_1_in_61(p, timers_ran)
-            .or_else(|| from_inbox(m))
-            .or_else(|| p.runq.get())
-            .or_else(|| from_global(p))
-            .or_else(|| from_others(m, p));
-        if let Some(found) = found {
+        // Not a chain of `or_else`, which is a function with a safe point for each link.
+        if !usual && let Some(found) = see_to_agenda() {
+            return found;
+        }
+        if let Some(found) = from_global_1_in_61(p, timers_ran) {
+            return found;
+        }
+        if let Some(found) = from_inbox(m) {
+            return found;
+        }
+        if let Some(found) = p.runq.get() {
+            return found;
+        }
+        if let Some(found) = from_global(p) {
+            return found;
+        }
+        if let Some(found) = from_others(m, p) {
             return found;
         }
         if let Some(found) = go_idle(m, p) {
@@ -61,20 +77,36 @@ pub fn find_runnable() -> Found {
     }
 }
 
-/// Readies the goroutine that waits for input, if an interrupt brought some.
-fn poll_input() {
-    if SCHED.input_pending.load(Ordering::Relaxed)
-        && SCHED.input_pending.swap(false, Ordering::SeqCst)
+/// What the agenda has, besides what comes before own timers. An urgent goroutine that had to
+/// yield, if there is one.
+#[cold]
+fn see_to_agenda() -> Option<Found> {
+    idle::run_orphaned_timers();
+    // Readies the goroutine that waits for input, if an interrupt brought some.
+    if SCHED.agenda.has(Item::Input)
+        && SCHED.agenda.take(Item::Input)
         && let Some(gp) = SCHED.input_waiter.swap(None, Ordering::SeqCst)
     {
         park::goready(gp);
     }
-}
-
-fn from_global_1_in_61(p: &'static P, timers_ran: bool) -> Option<Found> {
-    if !p.schedtick.get().is_multiple_of(61) || SCHED.runqsize.load(Ordering::Relaxed) == 0 {
+    if !SCHED.agenda.has(Item::Urgent) {
         return None;
     }
+    let mut inner = SCHED.lock.lock();
+    SCHED.agenda.take(Item::Urgent);
+    inner.globrunqget().map(|gp| (gp, false))
+}
+
+#[inline(always)]
+fn from_global_1_in_61(p: &'static P, timers_ran: bool) -> Option<Found> {
+    if SCHED.runqsize.load(Ordering::Relaxed) == 0 || !p.schedtick.get().is_multiple_of(61) {
+        return None;
+    }
+    first_of_global(p, timers_ran)
+}
+
+#[cold]
+fn first_of_global(p: &'static P, timers_ran: bool) -> Option<Found> {
     // Once: there may always be a timer that is due.
     let passed = p.global_passed.load(Ordering::Relaxed);
     let passes = timers_ran && !passed && !p.runq.is_empty();
@@ -85,18 +117,28 @@ fn from_global_1_in_61(p: &'static P, timers_ran: bool) -> Option<Found> {
     SCHED.lock.lock().globrunqget().map(|gp| (gp, false))
 }
 
+#[inline(always)]
 fn from_inbox(m: &'static M) -> Option<Found> {
-    if m.inbox_len.load(Ordering::Relaxed) == 0 {
-        return None;
+    match m.inbox_len.load(Ordering::Relaxed) {
+        0 => None,
+        _ => take_from_inbox(m),
     }
+}
+
+#[cold]
+fn take_from_inbox(m: &'static M) -> Option<Found> {
     lockedm::inbox_pop(&mut SCHED.lock.lock(), m).map(|gp| (gp, false))
 }
 
+#[inline(always)]
 fn from_global(p: &'static P) -> Option<Found> {
     if SCHED.runqsize.load(Ordering::Relaxed) == 0 {
         return None;
     }
-    SCHED.lock.lock().globrunqgetbatch(p).map(|gp| (gp, false))
+    match SCHED.lock.lock().globrunqgetbatch(p) {
+        Some(gp) => Some((gp, false)),
+        None => None,
+    }
 }
 
 /// Steals, if there are not enough thieves already: half as many as busy Ps keep up with them.
@@ -112,6 +154,7 @@ fn from_others(m: &'static M, p: &'static P) -> Option<Found> {
         }
         idle::becomes_spinning(m);
     }
+    trace::flush_stop(m);
     let start = arch::nanotime();
     let found = steal_work(m, p);
     m.stats.spinning_ns.add(arch::nanotime() - start);
@@ -124,7 +167,7 @@ fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
         let last = pass == STEAL_PASSES - 1;
         for victim in RandomOrder::new(SCHED.allp().len(), m.cheaprand()) {
             let victim = &ALLP[victim];
-            if SCHED.gcwaiting.load(Ordering::Relaxed) {
+            if SCHED.agenda.has(Item::GcWaiting) {
                 return None;
             }
             if core::ptr::eq(victim, p) {
@@ -140,7 +183,9 @@ fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
             if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << victim.index() != 0 {
                 continue;
             }
-            if let Some(gp) = runqsteal(p, victim, last) {
+            if let Some((gp, n)) = runqsteal(p, victim, last) {
+                p.stats.steals.add(n);
+                trace::stole(m, victim, n);
                 return Some((gp, false));
             }
         }
@@ -149,13 +194,12 @@ fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
 }
 
 /// Takes half of the victim's ring, or its `runnext` if the ring is empty and `runnext` may be
-/// taken.
-fn runqsteal(p: &'static P, victim: &'static P, take_next: bool) -> Option<&'static G> {
+/// taken. One of them, and how many there were.
+fn runqsteal(p: &'static P, victim: &'static P, take_next: bool) -> Option<(&'static G, u64)> {
     let before = p.runq.len();
     let stolen = victim.runq.steal_into(&p.runq);
     if let Some(gp) = stolen {
-        p.stats.steals.add((p.runq.len() - before + 1) as u64);
-        return Some(gp);
+        return Some((gp, (p.runq.len() - before + 1) as u64));
     }
     if !take_next || !victim.runq.has_next() {
         return None;
@@ -166,9 +210,7 @@ fn runqsteal(p: &'static P, victim: &'static P, take_next: bool) -> Option<&'sta
             arch::pause();
         }
     }
-    let gp = victim.runq.steal_next()?;
-    p.stats.steals.add(1);
-    Some(gp)
+    Some((victim.runq.steal_next()?, 1))
 }
 
 /// Visits each of `n` Ps once, in an order that depends on a random number (Go: `randomOrder`):
@@ -216,7 +258,7 @@ fn gcd(a: usize, b: usize) -> usize {
 /// Nothing found: gives up the P and sleeps, unless work turns up on the way. Returns with a P.
 fn go_idle(m: &'static M, p: &'static P) -> Option<Found> {
     let mut inner = SCHED.lock.lock();
-    if SCHED.gcwaiting.load(Ordering::Relaxed) {
+    if SCHED.agenda.has(Item::GcWaiting) {
         return None;
     }
     if let Some(gp) = inner

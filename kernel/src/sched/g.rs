@@ -19,6 +19,7 @@
 
 use alloc::sync::Arc;
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::sync::atomic::{
     AtomicBool, AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
 };
@@ -28,6 +29,7 @@ use crate::arch::switch::{self, GHead, Gobuf, Stack};
 use crate::base::aref::AtomicRef;
 use crate::sched::defer::Deferred;
 use crate::sched::fatal;
+use crate::sched::labels::LabelsCell;
 use crate::sched::m::M;
 use crate::sched::park::WaitReason;
 use crate::sched::ticket::Ticket;
@@ -73,6 +75,18 @@ const SCAN_STUCK_NS: u64 = 20_000_000_000;
 /// whether the G stays parked.
 pub type UnlockFn = fn(&'static G, usize) -> bool;
 
+/// Where the fields of a G are that this module keeps to itself, in bytes: for a debugger.
+pub struct Private {
+    /// The status word, an u32.
+    pub status: usize,
+    /// The number of the [`WaitReason`], an u8.
+    pub waitreason: usize,
+    /// The name's text, or null.
+    pub name_ptr: usize,
+    /// Bytes of the name.
+    pub name_len: usize,
+}
+
 /// A goroutine.
 #[repr(C)]
 pub struct G {
@@ -95,6 +109,12 @@ pub struct G {
     name_len: AtomicUsize,
     /// A goroutine of the runtime's own: not counted, not shown to users.
     pub system: AtomicBool,
+    /// It runs before others, and is not held back with them (`disable`).
+    pub urgent: AtomicBool,
+    /// The job that it is of, as its creator was; 0: none.
+    pub job: AtomicU32,
+    /// While not 0 it is not held back (`disable::begin_unstoppable`).
+    pub unstoppable: AtomicU32,
     /// What to call when it panics instead of ending the image (`testing`): a `PanicHook`, or 0.
     pub panic_hook: AtomicUsize,
     /// It has begun to end the image by a panic, and formats the text.
@@ -109,6 +129,11 @@ pub struct G {
     pub park_unlock: AtomicUsize,
     /// Argument of it.
     pub park_lock: AtomicUsize,
+    /// Its sudog while it waits in a queue, a [`Sudog`](crate::sched::sudog::Sudog) on its stack
+    /// (Go: `g.waiting`); of a select, that of its first case; 0 while it waits for what a sender
+    /// owes it. Left behind by other waits: it counts with a reason that has a queue. Read with the
+    /// world stopped, so no ordering is needed.
+    pub waiting: AtomicUsize,
     /// The timer of `time::sleep` and of waits with a limit.
     pub timer: Timer,
     /// When that timer is to fire.
@@ -119,6 +144,8 @@ pub struct G {
     pub defers: AtomicPtr<Deferred>,
     /// Its locals, which are the matter of `goroutine::local`. Null when dead.
     pub locals: AtomicPtr<()>,
+    /// What profiles and dumps are to tell it by (`labels`). None when dead.
+    pub(super) labels: LabelsCell,
 
     /// What `unpark` leaves for `park`, under a lock of its own.
     pub token: Token,
@@ -147,6 +174,14 @@ unsafe impl Sync for G {}
 unsafe impl Send for G {}
 
 impl G {
+    /// What a debugger looks for.
+    pub const PRIVATE: Private = Private {
+        status: offset_of!(G, atomicstatus),
+        waitreason: offset_of!(G, waitreason),
+        name_ptr: offset_of!(G, name_ptr),
+        name_len: offset_of!(G, name_len),
+    };
+
     /// A G that owns no stack yet.
     pub const fn new() -> Self {
         Self {
@@ -164,17 +199,22 @@ impl G {
             name_ptr: AtomicPtr::new(core::ptr::null_mut()),
             name_len: AtomicUsize::new(0),
             system: AtomicBool::new(false),
+            urgent: AtomicBool::new(false),
+            job: AtomicU32::new(0),
+            unstoppable: AtomicU32::new(0),
             panic_hook: AtomicUsize::new(0),
             panicking: AtomicBool::new(false),
             schedlink: AtomicRef::none(),
             m: AtomicRef::none(),
             park_unlock: AtomicUsize::new(0),
             park_lock: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
             timer: Timer::new(),
             sleep_until_ns: AtomicU64::new(0),
             wait: Ticket::new(),
             defers: AtomicPtr::new(core::ptr::null_mut()),
             locals: AtomicPtr::new(core::ptr::null_mut()),
+            labels: LabelsCell::new(),
             token: Token::new(),
             waitreason: AtomicU8::new(WaitReason::Zero as u8),
             waitsince: AtomicU64::new(0),
@@ -282,10 +322,17 @@ impl G {
 
     /// Why it waits, or last waited.
     pub fn waitreason(&self) -> WaitReason {
-        WaitReason::of(self.waitreason.load(Ordering::Relaxed))
+        WaitReason::of(self.waitreason_number())
+    }
+
+    /// The number of that reason.
+    #[inline(always)]
+    pub fn waitreason_number(&self) -> u8 {
+        self.waitreason.load(Ordering::Relaxed)
     }
 
     /// Says why it is going to wait.
+    #[inline(always)]
     pub fn set_waitreason(&self, reason: WaitReason) {
         self.waitreason.store(reason as u8, Ordering::Relaxed);
     }

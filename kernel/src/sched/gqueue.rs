@@ -35,6 +35,7 @@ impl GQueue {
     }
 
     /// Adds at the end.
+    #[inline(always)]
     pub fn push_back(&mut self, gp: &'static G) {
         gp.schedlink.store(None, Ordering::Relaxed);
         match self.tail {
@@ -67,9 +68,12 @@ impl GQueue {
     }
 
     /// Takes the first.
+    #[inline(always)]
     pub fn pop_front(&mut self) -> Option<&'static G> {
         let gp = self.head?;
-        self.head = gp.schedlink.swap(None, Ordering::Relaxed);
+        // No swap, which is a locked instruction: the queue's owner is alone.
+        self.head = gp.schedlink.load(Ordering::Relaxed);
+        gp.schedlink.store(None, Ordering::Relaxed);
         if self.head.is_none() {
             self.tail = None;
         }

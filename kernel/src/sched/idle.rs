@@ -4,11 +4,12 @@ use core::sync::atomic::{Ordering, fence};
 
 use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on};
+use crate::sched::agenda::Item;
 use crate::sched::m::{ALLM, M};
 use crate::sched::note::Wake;
 use crate::sched::p::{ALLP, P, PStatus};
 use crate::sched::timers::NEVER;
-use crate::sched::{Inner, SCHED, fatal, lockedm};
+use crate::sched::{Inner, SCHED, fatal, lockedm, trace, watchdog};
 
 /// A set of Ms or Ps by number, the lowest first: work gathers on few CPUs when there is little.
 pub struct IdleSet(u64);
@@ -83,7 +84,7 @@ impl Inner {
         self.publish_pidle();
         if p.timers.min_when() != NEVER {
             // Until an idle M keeps them. Release: who sees the flag sees the P among the idle.
-            SCHED.orphaned_timers.store(true, Ordering::Release);
+            SCHED.agenda.add(Item::OrphanedTimers);
         }
     }
 
@@ -118,7 +119,7 @@ impl Inner {
     /// there may be work for it, else to the idle list (Go: `handoffp`).
     #[must_use = "the M must be given the P"]
     pub fn handoff(&mut self, p: &'static P) -> Option<&'static M> {
-        if SCHED.gcwaiting.load(Ordering::Relaxed) {
+        if SCHED.agenda.has(Item::GcWaiting) {
             p.set_status(PStatus::GcStop);
             SCHED.stopwait.fetch_sub(1, Ordering::SeqCst);
             return None;
@@ -157,6 +158,7 @@ pub fn acquirep(m: &'static M, p: &'static P) {
     p.m.store(Some(m), Ordering::Relaxed);
     m.p.store(Some(p), Ordering::Relaxed);
     p.set_status(PStatus::Running);
+    trace::proc_start(m, p);
     // What the timer is set to was right for another P: `execute` sets it anew.
     m.disarmed();
 }
@@ -166,6 +168,7 @@ pub fn releasep(m: &'static M) -> &'static P {
     let p =
         m.p.swap(None, Ordering::Relaxed)
             .expect("releasep without a P");
+    trace::proc_stop(m, p);
     p.m.store(None, Ordering::Relaxed);
     p
 }
@@ -242,6 +245,11 @@ pub fn resetspinning(m: &'static M) {
 /// On g0, without a P: sleeps until somebody hands over a P, or, as the one who watches the timers,
 /// until one is due (Go: `stopm`). Returns with a P.
 pub fn stopm(m: &'static M) {
+    sleep_without_p(m);
+    watchdog::woken(m);
+}
+
+fn sleep_without_p(m: &'static M) {
     let mut inner = SCHED.lock.lock();
     // Between giving up its P and this lock the M was on no list: what came for it alone went to
     // its inbox, as to an M that is awake; and an M that had to hand off a P with work, or made
@@ -270,7 +278,9 @@ pub fn stopm(m: &'static M) {
     drop(inner);
     loop {
         let until = keep_timers(m);
-        let wake = m.sleep(until, || input_wants() || timers_want(until));
+        let watch_until = watchdog::keep_watch(m, until);
+        let wake = m.sleep(watch_until, || input_wants() || timers_want(until));
+        watchdog::stop_watching(m);
         let kept = stop_keeping(m);
         // A timer is due, or input came: run a P, if one is idle. If none is, all Ps run, and those
         // who run them look at their timers and at the input themselves.
@@ -282,6 +292,7 @@ pub fn stopm(m: &'static M) {
                 break;
             }
             Wake::Interrupt if !input_wants() => {}
+            Wake::Deadline if watch_until < until && !input_wants() && !timers_want(until) => {}
             Wake::Interrupt | Wake::Deadline => {
                 if wake_self(m) {
                     if kept {
@@ -302,7 +313,7 @@ pub fn stopm(m: &'static M) {
 
 /// Whether input waits for an M, and there is a P for it.
 fn input_wants() -> bool {
-    SCHED.input_pending.load(Ordering::Relaxed) && SCHED.npidle.load(Ordering::Relaxed) > 0
+    SCHED.agenda.has(Item::Input) && SCHED.npidle.load(Ordering::Relaxed) > 0
 }
 
 /// Whether an M that sleeps until `until` would sleep past a timer: one that was armed since, or,
@@ -344,7 +355,7 @@ fn keep_timers(m: &'static M) -> u64 {
     {
         return NEVER;
     }
-    SCHED.orphaned_timers.store(false, Ordering::SeqCst);
+    SCHED.agenda.take(Item::OrphanedTimers);
     let mut until = first_timer();
     loop {
         SCHED.poll_until.store(until, Ordering::SeqCst);
@@ -371,7 +382,7 @@ fn stop_keeping(m: &'static M) -> bool {
         let until = SCHED.poll_until.swap(NEVER, Ordering::SeqCst);
         keeper.store(None, Ordering::SeqCst);
         if until != NEVER {
-            SCHED.orphaned_timers.store(true, Ordering::SeqCst);
+            SCHED.agenda.add(Item::OrphanedTimers);
         }
     }
     kept
@@ -394,7 +405,7 @@ fn pass_on_keeping() {
 /// An M has put down a P and taken another one, and will not be there to keep the timers of the
 /// first: an idle M, if there is one, does so.
 pub fn leave_timers_to_others() {
-    if SCHED.orphaned_timers.load(Ordering::Relaxed) {
+    if SCHED.agenda.has(Item::OrphanedTimers) {
         pass_on_keeping();
     }
 }
@@ -403,7 +414,7 @@ pub fn leave_timers_to_others() {
 /// goroutine may have left its P idle while all others were busy.
 #[inline]
 pub fn run_orphaned_timers() {
-    if SCHED.orphaned_timers.load(Ordering::Relaxed) {
+    if SCHED.agenda.has(Item::OrphanedTimers) {
         run_timers_of_idle_ps();
     }
 }
@@ -413,7 +424,7 @@ pub fn run_orphaned_timers() {
 #[cold]
 fn run_timers_of_idle_ps() {
     // Acquire: pairs with the release in `pidleput`, which comes after the P is in the mask.
-    if !SCHED.orphaned_timers.swap(false, Ordering::Acquire) {
+    if !SCHED.agenda.take(Item::OrphanedTimers) {
         return;
     }
     let mut left = false;
@@ -425,7 +436,7 @@ fn run_timers_of_idle_ps() {
     }
     // A keeper that stops after this look raises the flag itself.
     if left && SCHED.timer_keeper.load(Ordering::SeqCst).is_none() {
-        SCHED.orphaned_timers.store(true, Ordering::Relaxed);
+        SCHED.agenda.add(Item::OrphanedTimers);
     }
 }
 

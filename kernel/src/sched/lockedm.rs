@@ -19,6 +19,7 @@ use core::sync::atomic::Ordering;
 
 use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on};
+use crate::sched::agenda::Item;
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::note::Wake;
@@ -146,12 +147,15 @@ pub fn unpin(before: i32) {
 }
 
 /// The one M that may run this goroutine, if there is just one.
-fn home(gp: &'static G) -> Option<&'static M> {
-    gp.lockedm.load(Ordering::Relaxed).or_else(|| {
-        usize::try_from(gp.pinned.load(Ordering::Relaxed))
-            .ok()
-            .map(|cpu| &ALLM[cpu])
-    })
+#[inline(always)]
+pub(super) fn home(gp: &'static G) -> Option<&'static M> {
+    if let Some(m) = gp.lockedm.load(Ordering::Relaxed) {
+        return Some(m);
+    }
+    match gp.pinned.load(Ordering::Relaxed) {
+        ..0 => None,
+        cpu => Some(&ALLM[cpu as usize]),
+    }
 }
 
 fn inbox_push(inner: &mut Inner, m: &'static M, gp: &'static G) {
@@ -172,10 +176,18 @@ pub fn inbox_pop(inner: &mut Inner, m: &'static M) -> Option<&'static G> {
 
 /// On g0: whether the goroutine that this M found belongs to another one; if so it is on its way
 /// there, and this M, which may have lost its P to the other, holds one again (Go: `startlockedm`).
+#[inline(always)]
 pub fn runs_elsewhere(m: &'static M, gp: &'static G) -> bool {
-    let Some(home) = home(gp).filter(|home| !ptr::eq(*home, m)) else {
-        return false;
-    };
+    match home(gp) {
+        None => false,
+        Some(home) => !ptr::eq(home, m) && send_home(m, home, gp),
+    }
+}
+
+/// Puts the goroutine into the inbox of its M, which is another, and gets that M to look. Always
+/// true, for its caller to return.
+#[cold]
+fn send_home(m: &'static M, home: &'static M, gp: &'static G) -> bool {
     let mut inner = SCHED.lock.lock();
     inbox_push(&mut inner, home, gp);
     if inner.mlocked.remove(home.id()) || inner.midle.remove(home.id()) {
@@ -231,13 +243,13 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     }
     // Input that comes to this CPU is for whoever is free; each is told once.
     let told = Cell::new(false);
-    let untold_input = || SCHED.input_pending.load(Ordering::Relaxed) && !told.get();
+    let untold_input = || SCHED.agenda.has(Item::Input) && !told.get();
     while m.sleep(NEVER, untold_input) != Wake::Signalled {
         if untold_input() {
             idle::wakep();
             told.set(true);
         } else {
-            told.set(SCHED.input_pending.load(Ordering::Relaxed));
+            told.set(SCHED.agenda.has(Item::Input));
         }
     }
     m.park.clear();

@@ -14,6 +14,8 @@ use crate::base::counter::Counter;
 use crate::sched::g::G;
 use crate::sched::note::{Note, Wake};
 use crate::sched::p::P;
+use crate::sched::sampling::{self, Sampler};
+use crate::sched::trace::Tracer;
 
 /// A CPU with its scheduler stack.
 #[repr(C)]
@@ -45,8 +47,13 @@ pub struct M {
 
     /// When the one-shot timer fires, in ns; `u64::MAX`: not armed.
     armed_ns: AtomicU64,
+    /// When the CPU profile wants its next sample.
+    pub(super) sampler: Sampler,
     /// State of [`M::cheaprand`].
     rand: AtomicU64,
+
+    /// What it notes of the scheduling.
+    pub trace: Tracer,
 
     /// What `runtime::stats` shows.
     pub stats: MStats,
@@ -85,7 +92,9 @@ impl M {
             inbox_len: AtomicU32::new(0),
             tlb_generation: AtomicU64::new(0),
             armed_ns: AtomicU64::new(u64::MAX),
+            sampler: Sampler::new(),
             rand: AtomicU64::new(0),
+            trace: Tracer::new(),
             stats: MStats {
                 idle_ns: Counter::new(),
                 spinning_ns: Counter::new(),
@@ -157,13 +166,38 @@ impl M {
         // A tick between the two stores would leave them different.
         let flags = arch::irq::save();
         self.armed_ns.store(when_ns, Ordering::Relaxed);
-        arch::set_deadline(when_ns);
+        arch::set_deadline(when_ns.min(self.sampler.deadline()));
         arch::irq::restore(flags);
+    }
+
+    /// Interrupt: whether the scheduler's deadline has passed. If not, sets the timer for it, or
+    /// for the next sample alone if the scheduler has none.
+    pub(super) fn scheduler_is_due(&self, now_ns: u64) -> bool {
+        let armed_ns = self.armed_ns.load(Ordering::Relaxed);
+        let due = armed_ns <= now_ns;
+        if !due {
+            self.rearm(armed_ns);
+        }
+        due
     }
 
     /// Own CPU: the timer has fired.
     pub fn disarmed(&self) {
         self.armed_ns.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// When the timer is to fire; `u64::MAX`: it is not set. A hint to others.
+    pub fn armed_until_ns(&self) -> u64 {
+        self.armed_ns.load(Ordering::Relaxed)
+    }
+
+    /// Own CPU: while the scheduler has no deadline, sets the timer for the next sample, if samples
+    /// are taken.
+    #[inline(always)]
+    pub(super) fn rearm_for_samples(&self) {
+        if sampling::is_on() {
+            self.rearm(u64::MAX);
+        }
     }
 
     /// Own CPU: whether the timer is set.
@@ -191,7 +225,9 @@ impl M {
     pub fn sleep(&self, deadline_ns: u64, work: impl Fn() -> bool) -> Wake {
         let start = arch::nanotime();
         let flags = arch::irq::save();
-        self.rearm(deadline_ns);
+        // Samples are not wanted of a CPU that halts.
+        self.armed_ns.store(deadline_ns, Ordering::Relaxed);
+        arch::set_deadline(deadline_ns);
         if self.park.prepare(work) {
             arch::halt();
             self.park.awake();
@@ -199,6 +235,8 @@ impl M {
         let now = arch::nanotime();
         // The next goroutine's slice, or the next sleep, sets its own.
         self.disarmed();
+        self.sampler.skip(now - start);
+        self.rearm_for_samples();
         arch::irq::restore(flags);
         self.stats.idle_ns.add(now - start);
         if self.park.is_signalled() {

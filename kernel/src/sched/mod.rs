@@ -38,13 +38,19 @@
 //! One lock, [`SCHED`]`.lock`, guards what is global: run queue, idle Ms and Ps, free Gs, the
 //! world's stop. Under it neither a channel's nor a timer's lock is taken (`base::lock::Rank`).
 
+pub mod agenda;
+pub mod attention;
+pub mod callers;
+pub mod contention;
 pub mod coro;
 pub mod defer;
+pub mod disable;
 pub mod fatal;
 pub mod find;
 pub mod g;
 pub mod gqueue;
 pub mod idle;
+pub mod labels;
 pub mod lockedm;
 pub mod m;
 pub mod model;
@@ -54,6 +60,7 @@ pub mod p;
 pub mod park;
 pub mod preempt;
 pub mod runq;
+pub mod sampling;
 pub mod schedule;
 pub mod sema;
 pub mod spinning;
@@ -63,13 +70,17 @@ pub mod sysmon;
 pub mod ticket;
 pub mod timers;
 pub mod token;
+pub mod trace;
 pub mod wait;
+pub mod watchdog;
 
+use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 use crate::arch::MAX_CPUS;
 use crate::base::aref::AtomicRef;
 use crate::base::lock::{Lock, Rank};
+use crate::sched::agenda::{Agenda, Item};
 use crate::sched::g::G;
 use crate::sched::gqueue::GQueue;
 use crate::sched::idle::IdleSet;
@@ -90,6 +101,8 @@ pub struct Inner {
     pub mlocked: IdleSet,
     /// Ps without an M.
     pub pidle: IdleSet,
+    /// Goroutines that are held back and may run when the program is thawed (`disable`).
+    pub disabled: GQueue,
     /// Dead Gs with standard stacks.
     pub gfree: GQueue,
     /// Dead Gs with larger stacks.
@@ -114,10 +127,11 @@ pub struct Sched {
     /// Length of the global run queue; written under the lock.
     pub runqsize: AtomicU32,
 
-    /// The world is to stop.
-    pub gcwaiting: AtomicBool,
+    /// What every round has to see to.
+    pub agenda: Agenda,
     /// Ps that still run; written under the lock.
     pub stopwait: AtomicI32,
+
     /// Held by whoever stops the world.
     pub worldsema: Semaphore,
 
@@ -125,11 +139,7 @@ pub struct Sched {
     pub timer_keeper: AtomicRef<M>,
     /// Until when it sleeps.
     pub poll_until: AtomicU64,
-    /// An idle P may have timers that no idle M keeps (`idle::run_orphaned_timers`).
-    pub orphaned_timers: AtomicBool,
 
-    /// Interrupts left work (`poll_network` of this kernel: serial input).
-    pub input_pending: AtomicBool,
     /// The goroutine that waits for input.
     pub input_waiter: AtomicRef<G>,
 
@@ -163,6 +173,7 @@ pub static SCHED: Sched = Sched {
             midle: IdleSet::new(),
             mlocked: IdleSet::new(),
             pidle: IdleSet::new(),
+            disabled: GQueue::new(),
             gfree: GQueue::new(),
             gfree_large: GQueue::new(),
         },
@@ -172,13 +183,11 @@ pub static SCHED: Sched = Sched {
     idlep_mask: AtomicU64::new(0),
     spinning: Spinning::new(),
     runqsize: AtomicU32::new(0),
-    gcwaiting: AtomicBool::new(false),
+    agenda: Agenda::new(),
     stopwait: AtomicI32::new(0),
     worldsema: Semaphore::new(1),
     timer_keeper: AtomicRef::none(),
     poll_until: AtomicU64::new(timers::NEVER),
-    orphaned_timers: AtomicBool::new(false),
-    input_pending: AtomicBool::new(false),
     input_waiter: AtomicRef::none(),
     goidgen: AtomicU64::new(1),
     allgs: AtomicRef::none(),
@@ -189,6 +198,16 @@ pub static SCHED: Sched = Sched {
     chaos: AtomicU32::new(0),
     seed: AtomicU64::new(0),
 };
+
+/// Where the scheduler's own tables lie, which lead to everybody: what is found from there is not
+/// thereby in anybody's reach.
+pub fn own_statics() -> [Range<usize>; 3] {
+    fn range<T>(of: &T) -> Range<usize> {
+        let start = core::ptr::from_ref(of) as usize;
+        start..start + size_of::<T>()
+    }
+    [range(&SCHED), range(&ALLM), range(&ALLP)]
+}
 
 impl Sched {
     /// The Ps that exist.
@@ -244,6 +263,14 @@ impl Sched {
             f(gp);
             next = gp.alllink.load(Ordering::Acquire);
         }
+    }
+
+    /// Notes whether the scheduler runs in an unusual way, after a change of what makes it so.
+    pub fn note_unusual(&self) {
+        let unusual = self.chaos.load(Ordering::Relaxed) != 0
+            || model::get() != model::Model::Gmp
+            || preempt::mode() == preempt::Mode::Off;
+        self.agenda.set(Item::Unusual, unusual);
     }
 
     /// Whether chaos strikes now. Preemption is off.

@@ -28,6 +28,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
+use crate::sched::agenda::Item;
 use crate::sched::g::G;
 use crate::sched::p::{ALLP, P};
 use crate::sched::runq::Overflow;
@@ -50,6 +51,7 @@ static MODEL: AtomicU8 = AtomicU8::new(Model::Gmp as u8);
 /// Chooses the scheduler; at boot, or with the world stopped and all rings empty.
 pub fn set(model: Model) {
     MODEL.store(model as u8, Ordering::Relaxed);
+    SCHED.note_unusual();
 }
 
 /// The scheduler that was chosen.
@@ -92,16 +94,16 @@ pub fn switch(to: Model, procs: usize) -> (Model, usize) {
 
 /// Puts a runnable goroutine where this scheduler keeps them; `next`: ahead of all others of this P
 /// (Go: `runqput`). The M holds `p`, preemption is off.
-#[inline]
+#[inline(always)]
 pub fn runqput(p: &'static P, gp: &'static G, next: bool) {
-    if get() != Model::Gmp {
-        globrunqput(gp);
-        return;
+    if SCHED.agenda.has(Item::Unusual) {
+        return runqput_unusual(p, gp, next);
     }
-    // A pair that hands over through runnext shares one slice, which nobody would end with
-    // preemption off (Go: no runnext without sysmon). Chaos: as Go's race builds do, do not rely on
-    // it.
-    let next = next && preempt::mode() != preempt::Mode::Off && !SCHED.chaos_strikes();
+    put(p, gp, next);
+}
+
+#[inline(always)]
+fn put(p: &'static P, gp: &'static G, next: bool) {
     let gp = if next {
         match p.runq.put_next(gp) {
             Some(kicked) => kicked,
@@ -110,13 +112,34 @@ pub fn runqput(p: &'static P, gp: &'static G, next: bool) {
     } else {
         gp
     };
+    if !p.runq.try_put(gp) {
+        put_into_full(p, gp);
+    }
+}
+
+#[cold]
+fn runqput_unusual(p: &'static P, gp: &'static G, next: bool) {
+    if get() != Model::Gmp {
+        return globrunqput(gp);
+    }
+    // A pair that hands over through runnext shares one slice, which nobody would end with
+    // preemption off (Go: no runnext without sysmon). Chaos: as Go's race builds do, do not rely on
+    // it.
+    put(
+        p,
+        gp,
+        next && preempt::mode() != preempt::Mode::Off && !SCHED.chaos_strikes(),
+    );
+}
+
+#[cold]
+fn put_into_full(p: &'static P, gp: &'static G) {
     while let Err(overflow) = p.runq.put(gp) {
         runqputslow(&overflow);
     }
 }
 
 /// Moves half of a full ring to the global queue.
-#[cold]
 fn runqputslow(overflow: &Overflow<G>) {
     let mut inner = SCHED.lock.lock();
     for gp in overflow.iter() {
@@ -130,6 +153,14 @@ pub fn globrunqput(gp: &'static G) {
     let mut inner = SCHED.lock.lock();
     inner.runq.push_back(gp);
     inner.publish_runqsize();
+}
+
+/// Puts a runnable goroutine that is urgent before all others: the next M that schedules takes it.
+pub fn globrunqput_urgent(gp: &'static G) {
+    let mut inner = SCHED.lock.lock();
+    inner.runq.push_front(gp);
+    inner.publish_runqsize();
+    SCHED.agenda.add(Item::Urgent);
 }
 
 /// How many goroutines a P fetches from the global queue at once (Go: half a ring at most).

@@ -27,7 +27,8 @@ use crate::mem::stack;
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::getm;
 use crate::sched::p::{GFREE_MAX, GOID_BATCH, P};
-use crate::sched::{SCHED, defer, fatal, idle, lockedm, model, park, schedule};
+use crate::sched::trace::{self, Stop};
+use crate::sched::{SCHED, defer, fatal, idle, labels, lockedm, model, park, schedule};
 
 /// Closures up to this size are written to the new stack; larger ones are boxed.
 const CLOSURE_MAX: usize = 1024;
@@ -42,6 +43,8 @@ pub struct Attributes {
     pub stack_size: Option<usize>,
     /// Of the runtime's own.
     pub system: bool,
+    /// The job that it begins; if none, it is of its creator's.
+    pub job: Option<u32>,
     /// Called when it panics, instead of ending the image.
     pub panic_hook: Option<fatal::PanicHook>,
     /// Return address of the `go` statement.
@@ -157,10 +160,14 @@ where
     gp.parent_goid
         .store(parent.goid.load(Ordering::Relaxed), Ordering::Relaxed);
     gp.gopc.store(attributes.gopc, Ordering::Relaxed);
+    let job = attributes
+        .job
+        .unwrap_or_else(|| parent.job.load(Ordering::Relaxed));
+    gp.job.store(job, Ordering::Relaxed);
     gp.startpc
         .store(entry::<F> as *const () as usize, Ordering::Relaxed);
-    if attributes.name.is_some() {
-        gp.set_name(attributes.name);
+    if attributes.name.is_some() | labels::are_there(parent) {
+        set_marks(gp, parent, attributes.name);
     }
     gp.panic_hook.store(
         attributes.panic_hook.map_or(0, |f| f as usize),
@@ -171,6 +178,7 @@ where
         SCHED.ngsys.fetch_add(1, Ordering::Relaxed);
     }
     p.stats.created.add(1);
+    trace::create(gp, core::any::type_name::<F>(), attributes.gopc);
     let created = Created { gp, goid };
     publish(created);
     preempt_on();
@@ -349,6 +357,21 @@ unsafe extern "C" fn goexit0(head: *mut GHead) -> ! {
     schedule::schedule()
 }
 
+/// What only some goroutines have, and others know them by: a name, and their parent's labels.
+#[cold]
+#[inline(never)]
+fn set_marks(gp: &'static G, parent: &'static G, name: Option<Arc<str>>) {
+    gp.set_name(name);
+    labels::inherit(gp, parent);
+}
+
+#[cold]
+#[inline(never)]
+fn forget_marks(gp: &'static G) {
+    gp.set_name(None);
+    labels::clear(gp);
+}
+
 /// On g0: takes all from a goroutine that it must not take into its next life (Go: `gdestroy`), and
 /// keeps it for that. Nobody may look at it afterwards.
 pub(super) fn gdestroy(gp: &'static G) {
@@ -357,11 +380,14 @@ pub(super) fn gdestroy(gp: &'static G) {
         .load(Ordering::Relaxed)
         .expect("a goroutine ran here, so there is a P");
     gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
+    trace::stop(getm(), gp, || Stop::Ended);
     gp.casgstatus(Status::Running, Status::Dead);
     lockedm::unlock(gp);
     gp.pinned.store(-1, Ordering::Relaxed);
-    if gp.has_name() {
-        gp.set_name(None);
+    gp.urgent.store(false, Ordering::Relaxed);
+    gp.unstoppable.store(0, Ordering::Relaxed);
+    if gp.has_name() | labels::are_there(gp) {
+        forget_marks(gp);
     }
     if gp.system.swap(false, Ordering::Relaxed) {
         SCHED.ngsys.fetch_sub(1, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! stopped with the world (gcstop); those beyond `gomaxprocs` are dead. Fields marked *owner*
 //! belong to the M that holds the P, with preemption off; the others may be read by anyone.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use crate::arch::MAX_CPUS;
@@ -54,6 +55,8 @@ pub struct P {
     pub global_passed: AtomicBool,
     /// Owner: when the slice of the running goroutine ends, in CPU ticks.
     pub slice_end: AtomicU64,
+    /// The tick has found the slice over or a timer due: the next round is to be a whole one.
+    pub asked: AtomicBool,
 
     /// Owner: dead Gs with standard stacks, linked by schedlink.
     pub gfree: AtomicRef<G>,
@@ -102,6 +105,9 @@ impl PStats {
 }
 
 impl P {
+    /// Where the status is, in bytes: for a debugger.
+    pub const STATUS: usize = offset_of!(P, status);
+
     const fn new() -> Self {
         Self {
             id: AtomicU32::new(0),
@@ -113,6 +119,7 @@ impl P {
             schedtick: Counter::new(),
             global_passed: AtomicBool::new(false),
             slice_end: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
             gfree: AtomicRef::none(),
             gfree_count: AtomicU32::new(0),
             goid_next: AtomicU64::new(0),

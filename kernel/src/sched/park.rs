@@ -23,10 +23,13 @@ use core::sync::atomic::Ordering;
 use crate::arch;
 use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
 use crate::base::lock::{Lock, LockGuard};
+use crate::sched::agenda::Item;
+use crate::sched::contention;
 use crate::sched::g::{G, Status, UnlockFn, getg};
 use crate::sched::gqueue::GQueue;
 use crate::sched::m::getm;
-use crate::sched::{SCHED, idle, model, schedule};
+use crate::sched::trace::{self, Stop};
+use crate::sched::{SCHED, idle, lockedm, model, schedule};
 
 macro_rules! wait_reasons {
     ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
@@ -37,10 +40,11 @@ macro_rules! wait_reasons {
         pub enum WaitReason { $($(#[$doc])* $name,)* }
 
         impl WaitReason {
-            const ALL: &[WaitReason] = &[$(WaitReason::$name,)*];
+            /// All of them, by number.
+            pub const ALL: &[WaitReason] = &[$(WaitReason::$name,)*];
 
             /// Go's words for it.
-            pub fn text(self) -> &'static str {
+            pub const fn text(self) -> &'static str {
                 match self { $(WaitReason::$name => $text,)* }
             }
         }
@@ -85,6 +89,7 @@ impl WaitReason {
 ///
 /// `unlock(g, arg)` runs on g0 after the goroutine is parked. The caller may hold the one lock that
 /// `unlock` releases, and no other.
+#[inline(always)]
 pub fn gopark(unlock: UnlockFn, arg: usize, reason: WaitReason) {
     let gp = getg();
     gp.set_waitreason(reason);
@@ -92,9 +97,11 @@ pub fn gopark(unlock: UnlockFn, arg: usize, reason: WaitReason) {
     gp.park_lock.store(arg, Ordering::Relaxed);
     // SAFETY: goroutines alone park, and the queue that `unlock` opens leads back to this one.
     unsafe { switch::mcall(park_m) };
+    contention::waited();
 }
 
 /// Parks with a lock held, which is released when the goroutine is parked (Go: `goparkunlock`).
+#[inline(always)]
 pub fn gopark_unlock<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
     gopark(
         unlock_leaked::<T>,
@@ -124,13 +131,14 @@ unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
     let unlock = gp.park_unlock.load(Ordering::Relaxed);
     let arg = gp.park_lock.load(Ordering::Relaxed);
     gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
+    trace::stop(getm(), gp, || Stop::Blocked(gp.waitreason_number()));
     gp.casgstatus(Status::Running, Status::Waiting);
     dropg(gp);
     // SAFETY: gopark stored an UnlockFn.
     let unlock = unsafe { core::mem::transmute::<usize, UnlockFn>(unlock) };
     if !unlock(gp, arg) {
         gp.casgstatus(Status::Waiting, Status::Runnable);
-        schedule::execute(getm(), gp, true);
+        schedule::execute(getm(), gp, true, false);
     }
     schedule::schedule()
 }
@@ -149,6 +157,7 @@ pub fn dropg(gp: &'static G) {
 /// for each park.
 pub fn goready(gp: &'static G) {
     preempt_off();
+    trace::unblock(gp);
     gp.casgstatus(Status::Waiting, Status::Runnable);
     let p = getm()
         .p
@@ -166,10 +175,36 @@ pub fn goready_all(mut ready: GQueue) {
     }
 }
 
-/// Goes to the end of the global queue (Go: `runtime.Gosched`).
+/// Goes to the end of the global queue (Go: `runtime.Gosched`). Returns at once if nobody else
+/// could run here: there would be no other to switch to.
 pub fn gosched() {
+    if is_alone() {
+        return;
+    }
     // SAFETY: gosched_m puts the goroutine on a queue.
     unsafe { switch::mcall(gosched_m) };
+}
+
+/// Whether `schedule` would find the caller again, and nothing to do before.
+///
+/// All looks are hints, of the M that the caller was on a moment ago: what comes up behind them
+/// asks for the CPU by a preemption request (a tick at the end of the slice or with a timer due,
+/// input, a stop of the world), which the next call sees. Where no request ever comes
+/// (`preempt=off`, which the agenda has as unusual), every call switches. One that may run on one M
+/// alone may be on its way there. With a lock held, which is an error, `schedule` sees to it.
+#[inline(always)]
+fn is_alone() -> bool {
+    let (gp, m) = (getg(), getm());
+    let Some(p) = m.p.load(Ordering::Relaxed) else {
+        return false;
+    };
+    SCHED.agenda.is_empty()
+        && SCHED.runqsize.load(Ordering::Relaxed) == 0
+        && !gp.preempt_requested()
+        && lockedm::home(gp).is_none()
+        && p.runq.seems_empty()
+        && m.inbox_len.load(Ordering::Relaxed) == 0
+        && m.head.locks.load(Ordering::Relaxed) == 0
 }
 
 unsafe extern "C" fn gosched_m(head: *mut GHead) -> ! {
@@ -179,18 +214,63 @@ unsafe extern "C" fn gosched_m(head: *mut GHead) -> ! {
 }
 
 /// On g0: the running goroutine becomes runnable again, behind all others.
+#[inline(always)]
 pub fn gosched_impl(gp: &'static G, preempted: bool) -> ! {
+    trace::stop(getm(), gp, || match preempted {
+        true => Stop::Preempted,
+        false => Stop::Gosched,
+    });
     gp.casgstatus(Status::Running, Status::Runnable);
     dropg(gp);
+    if let Some(next) = swap_with_first(gp) {
+        schedule::execute(getm(), next, false, true);
+    }
     requeue(gp, preempted)
 }
 
-/// On g0: puts a runnable goroutine that no M runs behind all others, and schedules.
+/// Puts a goroutine that yields behind all others and takes the first of them, in one hold of the
+/// lock, if `schedule` would look into the global queue first: there is nothing else to see to, and
+/// this P has no others. The queue is as long as before, so nobody has to be woken.
+#[inline(always)]
+fn swap_with_first(gp: &'static G) -> Option<&'static G> {
+    let m = getm();
+    let p = m.p.load(Ordering::Relaxed)?;
+    schedule::assert_may_switch(m);
+    if !schedule::has_nothing_to_see_to(m, p)
+        || !p.runq.seems_empty()
+        || gp.urgent.load(Ordering::Relaxed)
+    {
+        return None;
+    }
+    let mut inner = SCHED.lock.lock();
+    // Once more, under the lock under which a stop, a freeze and an urgent one are added: who comes
+    // out of the queue from here on would not be seen by whoever added them.
+    if !SCHED.agenda.is_empty() {
+        return None;
+    }
+    inner.runq.push_back(gp);
+    let next = inner.runq.pop_front()?;
+    inner.publish_runqsize();
+    drop(inner);
+    if lockedm::runs_elsewhere(m, next) {
+        schedule::schedule();
+    }
+    Some(next)
+}
+
+/// On g0: puts a runnable goroutine that no M runs behind all others, or an urgent one before them,
+/// and schedules.
+#[inline(always)]
 pub(super) fn requeue(gp: &'static G, preempted: bool) -> ! {
     let m = getm();
+    if gp.urgent.load(Ordering::Relaxed) {
+        model::globrunqput_urgent(gp);
+        idle::wakep();
+        schedule::schedule();
+    }
     match m.p.load(Ordering::Relaxed) {
         // It was not its fault: when the world goes on, so does it.
-        Some(p) if preempted && SCHED.gcwaiting.load(Ordering::Relaxed) => {
+        Some(p) if preempted && SCHED.agenda.has(Item::GcWaiting) => {
             model::runqput(p, gp, true);
         }
         _ => model::globrunqput(gp),
@@ -204,6 +284,7 @@ pub fn goyield() {
     unsafe extern "C" fn goyield_m(head: *mut GHead) -> ! {
         // SAFETY: mcall passes the goroutine that it saved.
         let gp = unsafe { G::of(head) };
+        trace::stop(getm(), gp, || Stop::Gosched);
         gp.casgstatus(Status::Running, Status::Runnable);
         dropg(gp);
         let p = getm()

@@ -23,7 +23,7 @@ use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
 use crate::sched::g::{G, getg};
 use crate::sched::m::{M, getm};
 use crate::sched::p::P;
-use crate::sched::{SCHED, fatal, park, sysmon};
+use crate::sched::{SCHED, attention, fatal, park, sampling, sysmon, watchdog};
 
 /// How much of preemption runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +42,7 @@ static MODE: AtomicU8 = AtomicU8::new(Mode::Async as u8);
 /// Chooses how much of preemption runs; at boot.
 pub fn set_mode(mode: Mode) {
     MODE.store(mode as u8, Ordering::Relaxed);
+    SCHED.note_unusual();
 }
 
 /// How much of preemption runs.
@@ -54,7 +55,7 @@ pub fn mode() -> Mode {
 }
 
 /// How long a goroutine has for reaching a safe point before the interrupt preempts it itself.
-const GRACE_NS: u64 = 100_000;
+const GRACE_NS: i64 = 100_000;
 
 /// Asks the goroutine that runs on `m` to yield (Go: `preemptone`). False if none runs there.
 pub fn preemptone(m: &'static M) -> bool {
@@ -91,20 +92,34 @@ pub fn arm_slice(m: &'static M, p: &'static P) {
 pub fn tick(frame: &mut TrapFrame) {
     let m = getm();
     m.stats.ticks.add(1);
+    let halted = m.park.is_halted();
+    if sampling::is_on() && !halted && !sampling::on_tick(m, frame) {
+        return; // it was for a sample alone
+    }
     m.disarmed();
-    if m.park.is_halted() {
+    if halted {
         return; // the sleeper looks at the clock itself
     }
     let now_ns = arch::nanotime();
     sysmon::tick(now_ns);
-    let (Some(p), Some(gp)) = (m.p.load(Ordering::Relaxed), m.curg()) else {
-        return; // on g0: `execute` arms the timer
+    attention::tick(frame, now_ns);
+    watchdog::tick(now_ns);
+    let Some(p) = m.p.load(Ordering::Relaxed) else {
+        return m.rearm_for_samples();
     };
-    let over = arch::cputicks().wrapping_sub(p.slice_end.load(Ordering::Relaxed)) as i64 >= 0;
+    let left_ns = slice_left_ns(p);
     let due = p.timers.min_when() <= now_ns;
-    if !(over || due || gp.preempt_requested()) || mode() == Mode::Off {
+    if due || (left_ns <= 0 && mode() != Mode::Off) {
+        // Also on g0, where no goroutine can be asked, and for the switches that would throw a
+        // goroutine's request away.
+        p.asked.store(true, Ordering::Relaxed);
+    }
+    let Some(gp) = m.curg() else {
+        return m.rearm_for_samples(); // on g0: `execute` arms the timer
+    };
+    if !(left_ns <= 0 || due || gp.preempt_requested()) || mode() == Mode::Off {
         // The slice began after the timer was armed.
-        return arm_rest(m, p, now_ns);
+        return arm_rest(m, p, now_ns, left_ns);
     }
     let forced = gp.preempt_requested() && mode() == Mode::Async && preempt_now(p, frame);
     if !gp.preempt_requested() {
@@ -114,11 +129,14 @@ pub fn tick(frame: &mut TrapFrame) {
         // Also a second time: the first may have been lost to a switch.
         gp.request_preempt();
     }
+    let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed) as i64;
     let again_ns = match mode() {
-        Mode::Async => GRACE_NS,
-        _ => SCHED.slice_ns.load(Ordering::Relaxed),
+        // Whoever has had preemption off for long is asked less and less often: to set a timer is
+        // dear in a virtual machine, and the last `preempt_on` asks by itself.
+        Mode::Async => (-left_ns).clamp(GRACE_NS, slice_ns.max(GRACE_NS)),
+        _ => slice_ns,
     };
-    m.rearm(now_ns + again_ns);
+    m.rearm(now_ns + again_ns as u64);
 }
 
 /// Interrupt: it left work for the scheduler, which the goroutine here, if any, is to let look.
@@ -129,21 +147,23 @@ pub fn let_scheduler_look() {
         .filter(|_| mode() != Mode::Off && !m.park.is_halted())
     {
         gp.request_preempt();
-        m.arm(arch::nanotime() + GRACE_NS);
+        m.arm(arch::nanotime() + GRACE_NS as u64);
     }
 }
 
-/// Arms the timer for what is left of the slice.
-fn arm_rest(m: &'static M, p: &'static P, now_ns: u64) {
+/// What is left of the slice; negative: for how long it has been over.
+fn slice_left_ns(p: &'static P) -> i64 {
     let slice_ticks = SCHED.slice_ticks.load(Ordering::Relaxed).max(1);
     let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed);
-    let left = p
-        .slice_end
-        .load(Ordering::Relaxed)
-        .wrapping_sub(arch::cputicks());
-    let left_ns = (u128::from(slice_ns) * u128::from(left) / u128::from(slice_ticks)) as u64;
-    // With preemption off the slice may be long over, and `left` wrapped.
-    let next = now_ns + left_ns.clamp(1_000, slice_ns);
+    let end = p.slice_end.load(Ordering::Relaxed);
+    let left = end.wrapping_sub(arch::cputicks()) as i64;
+    (i128::from(slice_ns) * i128::from(left) / i128::from(slice_ticks)) as i64
+}
+
+/// Arms the timer for what is left of the slice.
+fn arm_rest(m: &'static M, p: &'static P, now_ns: u64, left_ns: i64) {
+    let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed);
+    let next = now_ns + (left_ns.max(1_000) as u64).min(slice_ns);
     let timer = p.timers.min_when();
     m.rearm(if timer > now_ns {
         next.min(timer)

@@ -50,6 +50,15 @@ pub struct RunQueue<T: 'static> {
     ring: [AtomicRef<T>; RUNQ_SIZE],
 }
 
+impl<T> RunQueue<T> {
+    /// Where head, tail and runnext are, in bytes: for a debugger.
+    pub const FIELDS: [usize; 3] = [
+        core::mem::offset_of!(Self, head),
+        core::mem::offset_of!(Self, tail),
+        core::mem::offset_of!(Self, runnext),
+    ];
+}
+
 impl<T: Sync> RunQueue<T> {
     /// An empty queue.
     #[cfg(not(loom))]
@@ -86,26 +95,36 @@ impl<T: Sync> RunQueue<T> {
         self.runnext.swap(Some(gp), Ordering::AcqRel)
     }
 
+    /// Owner: puts `gp` at the tail, if there is room.
+    #[inline(always)]
+    pub fn try_put(&self, gp: &'static T) -> bool {
+        let head = self.head.load(Ordering::Acquire);
+        let tail = self.tail.load(Ordering::Relaxed);
+        if tail.wrapping_sub(head) >= SIZE {
+            return false;
+        }
+        self.slot(tail).store(Some(gp), Ordering::Relaxed);
+        self.tail.store(tail.wrapping_add(1), Ordering::Release);
+        true
+    }
+
     /// Owner: puts `gp` at the tail.
     ///
     /// # Errors
     /// A full ring gives up its older half, which the caller moves to the global queue before it
     /// puts `gp` again.
-    #[inline]
     #[allow(
         clippy::result_large_err,
-        reason = "inlined: only an overflow writes the batch"
+        reason = "`try_put` comes first: this is the way of an overflow"
     )]
     pub fn put(&self, gp: &'static T) -> Result<(), Overflow<T>> {
         loop {
-            let head = self.head.load(Ordering::Acquire);
-            let tail = self.tail.load(Ordering::Relaxed);
-            if tail.wrapping_sub(head) < SIZE {
-                self.slot(tail).store(Some(gp), Ordering::Relaxed);
-                self.tail.store(tail.wrapping_add(1), Ordering::Release);
+            if self.try_put(gp) {
                 return Ok(());
             }
-            if let Some(overflow) = self.take_half(head) {
+            let head = self.head.load(Ordering::Acquire);
+            let is_full = self.tail.load(Ordering::Relaxed).wrapping_sub(head) >= SIZE;
+            if is_full && let Some(overflow) = self.take_half(head) {
                 return Err(overflow);
             }
             // A thief made room meanwhile. Bounded: each turn is some thief's progress.
@@ -133,19 +152,23 @@ impl<T: Sync> RunQueue<T> {
             .is_ok()
     }
 
-    /// Owner: the next to run, and whether it inherits the slice (it came from `runnext`).
-    #[inline]
-    pub fn get(&self) -> Option<(&'static T, bool)> {
-        let next = self.runnext.load(Ordering::Relaxed);
+    /// Owner: takes `runnext`.
+    #[inline(always)]
+    pub fn take_next(&self) -> Option<&'static T> {
+        let next = self.runnext.load(Ordering::Relaxed)?;
         // A thief can only empty the slot, so a failed exchange means that it is gone.
         // Release: pairs with `is_empty`, which must see the tail that was moved before.
-        if next.is_some()
-            && self
-                .runnext
-                .compare_exchange(next, None, Ordering::AcqRel, Ordering::Relaxed)
-                .is_ok()
-        {
-            return next.map(|gp| (gp, true));
+        self.runnext
+            .compare_exchange(Some(next), None, Ordering::AcqRel, Ordering::Relaxed)
+            .is_ok()
+            .then_some(next)
+    }
+
+    /// Owner: the next to run, and whether it inherits the slice (it came from `runnext`).
+    #[inline(always)]
+    pub fn get(&self) -> Option<(&'static T, bool)> {
+        if let Some(gp) = self.take_next() {
+            return Some((gp, true));
         }
         loop {
             let head = self.head.load(Ordering::Acquire);
@@ -155,7 +178,10 @@ impl<T: Sync> RunQueue<T> {
             }
             let gp = self.slot(head).load(Ordering::Relaxed);
             if self.advance(head, 1) {
-                return gp.map(|gp| (gp, false));
+                return match gp {
+                    Some(gp) => Some((gp, false)),
+                    None => None,
+                };
             }
         }
     }
@@ -218,6 +244,13 @@ impl<T: Sync> RunQueue<T> {
                 return head == tail && next.is_none();
             }
         }
+    }
+
+    /// A hint: no instant has to have been like this.
+    #[inline(always)]
+    pub fn seems_empty(&self) -> bool {
+        self.head.load(Ordering::Relaxed) == self.tail.load(Ordering::Relaxed)
+            && self.runnext.load(Ordering::Relaxed).is_none()
     }
 
     /// Entries of the ring, `runnext` not counted: a snapshot.

@@ -6,45 +6,89 @@ use crate::arch;
 use crate::arch::switch;
 use crate::sched::g::{G, Status};
 use crate::sched::m::{M, getm};
-use crate::sched::{SCHED, fatal, find, idle, lockedm, preempt};
+use crate::sched::p::P;
+use crate::sched::{SCHED, disable, fatal, find, idle, lockedm, preempt, trace};
 
 /// On g0: one round of the scheduler. Never returns; the goroutine that it runs comes back by
 /// `mcall`, at the top of g0's stack.
+#[inline(always)]
 pub fn schedule() -> ! {
     let m = getm();
     assert_may_switch(m);
-    if let Some(gp) = lockedm::stoplockedm(m) {
-        execute(m, gp, false);
+    if let Some(gp) = next_at_once(m) {
+        execute(m, gp, true, true);
+    }
+    find_and_execute()
+}
+
+/// What most rounds come to: nothing has to be seen to, and whoever was readied here last runs
+/// next. All sources that `find` asks before `runnext` are empty, as far as one look tells, which
+/// is all that `find` knows of them; of the timers the tick tells.
+#[inline(always)]
+fn next_at_once(m: &'static M) -> Option<&'static G> {
+    let p = m.p.load(Ordering::Relaxed)?;
+    if SCHED.runqsize.load(Ordering::Relaxed) != 0 || !has_nothing_to_see_to(m, p) {
+        return None;
+    }
+    let gp = p.runq.take_next()?;
+    (!lockedm::runs_elsewhere(m, gp)).then_some(gp)
+}
+
+/// Whether nothing comes before the run queues.
+#[inline(always)]
+pub(super) fn has_nothing_to_see_to(m: &M, p: &P) -> bool {
+    SCHED.agenda.is_empty()
+        && !p.asked.load(Ordering::Relaxed)
+        && m.inbox_len.load(Ordering::Relaxed) == 0
+        && m.lockedg.load(Ordering::Relaxed).is_none()
+        && !m.spinning.load(Ordering::Relaxed)
+}
+
+/// The whole round.
+#[inline(never)]
+fn find_and_execute() -> ! {
+    let m = getm();
+    while let Some(gp) = lockedm::stoplockedm(m) {
+        if disable::may_run(gp) {
+            execute(m, gp, false, false);
+        }
     }
     loop {
         let (gp, inherit_time) = find::find_runnable();
         if m.spinning.load(Ordering::Relaxed) {
             idle::resetspinning(m);
         }
-        if lockedm::runs_elsewhere(m, gp) {
+        if lockedm::runs_elsewhere(m, gp) || !disable::may_run(gp) {
             continue;
         }
-        execute(m, gp, inherit_time);
+        execute(m, gp, inherit_time, false);
     }
 }
 
 /// What must hold before every switch. A goroutine that parks with a lock held, or with preemption
 /// off, would take the right to the CPU to sleep with it.
+#[inline(always)]
 pub(super) fn assert_may_switch(m: &M) {
     if m.head.locks.load(Ordering::Relaxed) != 0 {
-        crate::println!(
-            "runtime: m{} locks={} held ranks={:#b}",
-            m.id(),
-            m.head.locks.load(Ordering::Relaxed),
-            m.head.held_ranks.load(Ordering::Relaxed)
-        );
-        fatal::throw("schedule: holding locks");
+        holds_locks(m);
     }
 }
 
+#[cold]
+fn holds_locks(m: &M) -> ! {
+    crate::println!(
+        "runtime: m{} locks={} held ranks={:#b}",
+        m.id(),
+        m.head.locks.load(Ordering::Relaxed),
+        m.head.held_ranks.load(Ordering::Relaxed)
+    );
+    fatal::throw("schedule: holding locks");
+}
+
 /// On g0: runs a goroutine on this M; with `inherit_time` in the rest of the slice of the one
-/// before, else in a new one.
-pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool) -> ! {
+/// before, else in a new one. `usual`: the agenda was empty a moment ago.
+#[inline(always)] // a function of its own has a safe point, of no use on g0
+pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool, usual: bool) -> ! {
     let p =
         m.p.load(Ordering::Relaxed)
             .expect("an M that executes holds a P");
@@ -57,9 +101,10 @@ pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool) -> ! {
     if m.inbox_len.load(Ordering::SeqCst) != 0 {
         gp.request_preempt();
     }
-    if SCHED.chaos.load(Ordering::Relaxed) != 0 {
+    if !usual && SCHED.chaos.load(Ordering::Relaxed) != 0 {
         preempt::chaos_poison(gp);
     }
+    trace::switch(m, gp);
     p.stats.switches.add(1);
     if !inherit_time {
         p.schedtick.add(1);

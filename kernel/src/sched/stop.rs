@@ -10,12 +10,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on, systemstack};
+use crate::sched::agenda::Item;
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::model::{self, Model};
 use crate::sched::p::{ALLP, P, PStatus};
 use crate::sched::park::WaitReason;
 use crate::sched::wait::Limit;
-use crate::sched::{SCHED, fatal, idle, preempt};
+use crate::sched::{SCHED, disable, fatal, idle, preempt};
 
 /// How often the request to stop is repeated.
 const RETRY_NS: u64 = 100_000;
@@ -25,6 +26,7 @@ const STUCK_NS: u64 = 60_000_000_000;
 
 /// Stops all other Ps. Preemption stays off until [`start_the_world`].
 pub(super) fn stop_the_world() {
+    disable::begin_unstoppable();
     // Without a limit there is but one outcome.
     let _ = SCHED
         .worldsema
@@ -37,7 +39,7 @@ pub(super) fn stop_the_world() {
     let mut inner = SCHED.lock.lock();
     let n = SCHED.gomaxprocs.load(Ordering::Relaxed) as i32;
     SCHED.stopwait.store(n - 1, Ordering::SeqCst);
-    SCHED.gcwaiting.store(true, Ordering::SeqCst);
+    SCHED.agenda.add(Item::GcWaiting);
     me.set_status(PStatus::GcStop);
     for p in inner.pidle_take_all() {
         p.set_status(PStatus::GcStop);
@@ -64,6 +66,20 @@ pub(super) fn start_the_world(n: usize) {
     idle::wakep();
     preempt_on();
     SCHED.worldsema.release(1);
+    disable::end_unstoppable();
+}
+
+/// Calls `f` with the world stopped: no other goroutine runs, none is on its way from a run queue
+/// to a CPU, no timer's function runs, and nobody holds a [`Lock`](crate::base::lock::Lock).
+/// Preemption is off; `f` must not park.
+///
+/// Waits until every running goroutine has reached a switch: with `preempt=off` that may be never,
+/// which is fatal after a minute.
+pub fn with_the_world_stopped<R>(f: impl FnOnce() -> R) -> R {
+    stop_the_world();
+    let result = f();
+    start_the_world(SCHED.gomaxprocs.load(Ordering::Relaxed) as usize);
+    result
 }
 
 /// Changes how many Ps there are; 0 only asks. Returns how many there were.
@@ -139,7 +155,7 @@ fn retire(p: &'static P, to: &'static P) {
 /// Ends the stop: Ps with work get Ms, the one they had if it is free; the others are idle.
 fn restart(mine: &'static P, n: usize) {
     let mut inner = SCHED.lock.lock();
-    SCHED.gcwaiting.store(false, Ordering::SeqCst);
+    SCHED.agenda.take(Item::GcWaiting);
     mine.set_status(PStatus::Running);
     for p in &ALLP[..n] {
         if core::ptr::eq(p, mine) {
@@ -172,7 +188,7 @@ pub fn gcstopm(m: &'static M) {
         SCHED.spinning.found();
     }
     let inner = SCHED.lock.lock();
-    if !SCHED.gcwaiting.load(Ordering::Relaxed) {
+    if !SCHED.agenda.has(Item::GcWaiting) {
         return;
     }
     let p = idle::releasep(m);

@@ -28,6 +28,7 @@ pub struct Sudog {
 
 impl Sudog {
     /// A place for `g`, in no queue yet.
+    #[inline(always)]
     pub fn new(g: &'static G, elem: *mut ()) -> Self {
         Self {
             g,
@@ -61,6 +62,7 @@ impl WaitQueue {
     }
 
     /// Whether nobody waits.
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
@@ -69,6 +71,7 @@ impl WaitQueue {
     ///
     /// # Safety
     /// The sudog stays in place until it is out of the queue.
+    #[inline(always)]
     pub unsafe fn enqueue(&mut self, sudog: &Sudog) {
         sudog.prev.set(self.last);
         sudog.next.set(None);
@@ -100,12 +103,14 @@ impl WaitQueue {
     }
 
     /// Takes the first waiter whose wait nobody else has ended.
+    #[inline(always)]
     pub fn dequeue(&mut self) -> Option<&Sudog> {
         self.dequeue_if(|_| true)
     }
 
     /// Takes the first waiter, as [`WaitQueue::dequeue`] does, but none whom `want` refuses, and
     /// then none behind it either.
+    #[inline(always)]
     pub fn dequeue_if(&mut self, want: impl Fn(&Sudog) -> bool) -> Option<&Sudog> {
         loop {
             // SAFETY: sudogs in the queue are alive.
@@ -144,6 +149,7 @@ impl WaitQueue {
         queued
     }
 
+    #[inline(always)]
     fn unlink(&mut self, sudog: &Sudog) {
         let (prev, next) = (sudog.prev.get(), sudog.next.get());
         match prev {

@@ -50,6 +50,13 @@ impl Timer {
         }
     }
 
+    /// When it is to fire, if it is in a heap. A hint.
+    pub fn armed_until_ns(&self) -> Option<u64> {
+        self.heap
+            .load(Ordering::Relaxed)
+            .map(|_| self.when_ns.load(Ordering::Relaxed))
+    }
+
     /// Takes the timer out of its heap. True if it will not fire any more, false if it fired, is
     /// about to, or was never armed.
     pub fn stop(&self) -> bool {
@@ -114,6 +121,14 @@ impl Timers {
         self.entries.lock().len()
     }
 
+    /// Calls `each` with the address and the argument of every timer. It must not touch timers.
+    pub fn each(&self, each: &mut dyn FnMut(usize, usize)) {
+        for entry in &*self.entries.lock() {
+            let arg = entry.timer().arg.load(Ordering::Relaxed);
+            each(entry.timer.addr().get(), arg);
+        }
+    }
+
     /// Arms a timer that is in no heap. The caller then sees to it that nobody sleeps past it.
     ///
     /// # Safety
@@ -154,12 +169,16 @@ impl Timers {
     }
 
     /// On g0: runs all timers that are due now. Without timers it costs a load and a compare.
-    #[inline]
+    #[inline(always)]
     pub fn run_due(&self) -> usize {
-        if self.min_when() == NEVER {
-            0
-        } else {
-            self.run(arch::nanotime())
+        let first_ns = self.min_when();
+        if first_ns == NEVER {
+            return 0;
+        }
+        let now_ns = arch::nanotime();
+        match first_ns <= now_ns {
+            true => self.run(now_ns),
+            false => 0,
         }
     }
 

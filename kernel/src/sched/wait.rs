@@ -82,7 +82,7 @@ pub enum Place {
 ///
 /// `sudog` is this goroutine's, new, and in no queue. A `limit` of [`Limit::Now`] is for the caller
 /// to answer; here it would wait for an instant that has passed, and time out.
-#[inline]
+#[inline(always)]
 pub fn wait<T>(
     mut guard: LockGuard<'_, T>,
     queue: impl Fn(&mut T) -> &mut WaitQueue,
@@ -103,7 +103,7 @@ pub fn wait<T>(
 
 /// As [`wait`], for a sudog that this goroutine put into the queue before; nobody has taken it out
 /// since.
-#[inline]
+#[inline(always)]
 pub fn wait_queued<T>(
     guard: LockGuard<'_, T>,
     queue: impl Fn(&mut T) -> &mut WaitQueue,
@@ -112,6 +112,8 @@ pub fn wait_queued<T>(
     reason: WaitReason,
 ) -> Waited {
     let gp = sudog.g;
+    gp.waiting
+        .store(core::ptr::from_ref(sudog) as usize, Ordering::Relaxed);
     let until_ns = match limit {
         Limit::Now => 0,
         Limit::Until(until_ns) => until_ns,

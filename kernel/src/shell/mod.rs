@@ -18,34 +18,61 @@
 //! ```
 //!
 //! The rules: a line holds commands with `;` between them, a command is words with white space
-//! between them, and there is no quoting. What cannot be done is said in one line and changes
-//! nothing. `run PROGRAM &` does not wait for the program's end. A panic of a command ends the
-//! image like any other.
+//! between them; `'…'`, `"…"` and a backslash quote. What cannot be done is said in one line and
+//! changes nothing. `run PROGRAM` is a job, which Ctrl-C stops; with `&` its end is not waited for.
+//! Ctrl-C drops what was typed ahead and the rest of the line, and ends the running command if that
+//! asks [`interrupted`]. A panic ends the image like any other.
 //!
 //! | file | idea |
 //! | --- | --- |
 //! | `input` | from the serial interrupt to the goroutine that reads |
 //! | `line` | editing a line |
+//! | `words` | from a line to commands of words |
 //! | `commands` | the commands that every image has |
+//! | `job` | programs, and how they are stopped |
+//! | `freeze` | the program stands still |
+//! | `bt` | where goroutines stand |
+//! | `prof` | profiles |
 //! | `ps` | the table of goroutines |
+//! | `sched` | Go's line on the scheduler |
+//! | `small` | commands of a few lines |
 //! | `tables` | the tables of Ps and Ms |
+//! | `trace` | the execution trace |
+//! | `top`, `cpus`, `timers` | who uses the CPUs, what they do, what is armed |
+//! | `waits`, `locks` | who waits for what, and for which locks |
 
+mod bt;
 mod commands;
+mod cpus;
+mod freeze;
 pub mod input;
+mod job;
 mod line;
+mod locks;
+mod prof;
 mod ps;
+mod sched;
+mod small;
 mod tables;
+mod timers;
+mod top;
+mod trace;
+mod waits;
+mod words;
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 
 use linkme::distributed_slice;
 
 use crate::base::console;
+use crate::sched::attention;
 use crate::sched::fatal;
-use crate::sched::newproc::{self, Attributes, OutOfMemory};
-use crate::{arch, go, println, time};
+use crate::sched::g::getg;
+use crate::{arch, go, print, println, time};
+use job::Outcome;
 use line::{Editor, Event};
 
 /// A command, or a program for `run`.
@@ -72,11 +99,41 @@ pub static COMMANDS: [Command];
 #[distributed_slice]
 pub static PROGRAMS: [Command];
 
+/// Ctrl-C was typed since the running command began.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the running command is to end early: Ctrl-C was typed. A command that may take long asks
+/// between its steps, and returns.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Prints a long text, some whole lines at once (else those of others come in between), until the
+/// command is interrupted.
+fn print_lines(text: &str) {
+    const AT_ONCE: usize = 16;
+    let mut rest = text;
+    while !rest.is_empty() && !interrupted() {
+        let end = rest
+            .match_indices('\n')
+            .nth(AT_ONCE - 1)
+            .map_or(rest.len(), |(at, _)| at + 1);
+        print!("{}", &rest[..end]);
+        rest = &rest[end..];
+    }
+}
+
+/// Interrupt: Ctrl-C was typed while a command runs.
+fn interrupt() {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
 /// How often a console without an interrupt is asked for input.
 const POLL: Duration = Duration::from_millis(20);
 
 /// Begins to take in what is typed; [`run`] reads it. Call it once, as early as typing shall count.
 pub fn listen() {
+    attention::listen();
     if !arch::enable_console_input() {
         // Nothing else calls the handler on such a machine, so it still has one caller at a time.
         go(|| {
@@ -91,12 +148,14 @@ pub fn listen() {
 /// Runs the commands in `first`, then those that are typed. Ends the image, by the command `exit`
 /// or by Ctrl-D on an empty line.
 pub fn run(first: &str) -> ! {
+    // The shell goes before the program, and goes on while that is frozen.
+    getg().urgent.store(true, Ordering::Relaxed);
     let mut shell = Shell { status: 0 };
     shell.line(first);
     println!("Type help for the commands.");
-    let mut editor = Editor::new();
+    let mut editor = Editor::new("> ");
     loop {
-        console::print(format_args!("> "));
+        job::tell_ended();
         match read_line(&mut editor) {
             Some(line) => shell.line(line),
             None => shell.exit(),
@@ -106,10 +165,10 @@ pub fn run(first: &str) -> ! {
 
 /// What is typed up to the end of a line; None: Ctrl-D.
 fn read_line(editor: &mut Editor) -> Option<&str> {
-    editor.clear();
+    console::print(format_args!("{}", editor.begin()));
     loop {
-        let (echo, event) = editor.feed(input::read());
-        console::print(format_args!("{echo}"));
+        let (text, event) = editor.feed(input::read(), &mut complete);
+        console::print(format_args!("{text}"));
         match event {
             Event::More => {}
             Event::Line => return Some(editor.line()),
@@ -118,27 +177,48 @@ fn read_line(editor: &mut Editor) -> Option<&str> {
     }
 }
 
+/// Offers what may be the last word of the text: a command, or a program after `run`.
+fn complete(before: &str, offer: &mut dyn FnMut(&str)) {
+    let command = before.rsplit(';').next().unwrap_or_default().trim_start();
+    match command.split_once(' ') {
+        None => commands::all().for_each(|command| offer(command.name)),
+        Some(("run", rest)) if !rest.trim_start().contains(' ') => {
+            PROGRAMS.iter().for_each(|program| offer(program.name));
+        }
+        Some(_) => {}
+    }
+}
+
 /// What one command leaves behind for the next.
 struct Shell {
-    /// Of the last command: 0, or [`fatal::FATAL_STATUS`] if it was refused.
+    /// Of the last command: 0, or [`fatal::FATAL_STATUS`] if it was refused or interrupted.
     status: u8,
 }
 
 impl Shell {
-    /// Runs the commands of one line.
+    /// Runs the commands of one line; after Ctrl-C no further ones of it.
     fn line(&mut self, line: &str) {
-        for command in line.split(';') {
-            let mut words = [""; MAX_WORDS];
-            let mut n = 0;
-            for word in command.split_ascii_whitespace() {
-                if n == MAX_WORDS {
-                    self.refuse(format_args!("a command has at most {MAX_WORDS} words"));
-                    return;
-                }
-                words[n] = word;
-                n += 1;
+        INTERRUPTED.store(false, Ordering::Relaxed);
+        input::while_running(|| self.commands(line));
+        if interrupted() {
+            self.refuse(format_args!("interrupted"));
+        }
+    }
+
+    fn commands(&mut self, line: &str) {
+        let commands = match words::split(line) {
+            Ok(commands) => commands,
+            Err(why) => return self.refuse(format_args!("{why}")),
+        };
+        for command in commands {
+            if interrupted() {
+                return;
             }
-            if let [name, args @ ..] = &words[..n] {
+            if command.len() > MAX_WORDS {
+                return self.refuse(format_args!("a command has at most {MAX_WORDS} words"));
+            }
+            let words: Vec<&str> = command.iter().map(String::as_str).collect();
+            if let [name, args @ ..] = &words[..] {
                 self.command(name, args);
             }
         }
@@ -148,47 +228,41 @@ impl Shell {
         match (name, args) {
             ("exit", []) => self.exit(),
             ("run", [program, args @ ..]) => match commands::find(PROGRAMS.iter(), program) {
-                Some(program) => match args {
-                    [args @ .., "&"] => self.start_in_background(program, args),
-                    _ => self.start(program, "run ", args),
-                },
+                Some(program) => self.program(program, args),
                 None => self.refuse(format_args!("{program:?} is no program: see help")),
             },
             _ => match commands::find(commands::all(), name) {
-                Some(command) => self.start(command, "", args),
+                Some(command) => self.start(command, args),
                 None => self.refuse(format_args!("{name:?} is no command: see help")),
             },
         }
     }
 
-    fn start(&mut self, command: &Command, before: &str, args: &[&str]) {
+    fn start(&mut self, command: &Command, args: &[&str]) {
         match (command.run)(args) {
             Ok(()) => self.status = 0,
             Err(Misuse) => {
-                self.refuse(format_args!(
-                    "usage: {before}{} {}",
-                    command.name, command.usage
-                ));
+                self.refuse(format_args!("usage: {} {}", command.name, command.usage));
             }
         }
     }
 
-    /// Runs a program in a goroutine of its own, which bears its name.
-    fn start_in_background(&mut self, program: &'static Command, args: &[&str]) {
-        let args: Vec<String> = args.iter().map(ToString::to_string).collect();
-        let body = move || {
-            let words: Vec<&str> = args.iter().map(String::as_str).collect();
-            if (program.run)(&words).is_err() {
-                println!("usage: run {} {}", program.name, program.usage);
+    /// Runs a program as a job.
+    fn program(&mut self, program: &'static Command, args: &[&str]) {
+        let (args, background) = match args {
+            [args @ .., "&"] => (args, true),
+            _ => (args, false),
+        };
+        match job::run(program, args, background) {
+            Outcome::Done => self.status = 0,
+            Outcome::Stopped => self.status = fatal::FATAL_STATUS,
+            Outcome::Refused(why) => self.refuse(format_args!("{why}")),
+            Outcome::Misused => {
+                self.refuse(format_args!(
+                    "usage: run {} {}",
+                    program.name, program.usage
+                ));
             }
-        };
-        let attributes = Attributes {
-            name: Some(program.name.into()),
-            ..Attributes::default()
-        };
-        match newproc::newproc(body, attributes) {
-            Ok(_) => self.status = 0,
-            Err(OutOfMemory) => self.refuse(format_args!("no memory for a goroutine")),
         }
     }
 

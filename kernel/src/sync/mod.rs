@@ -22,6 +22,7 @@
 mod barrier;
 mod condvar;
 mod errgroup;
+mod holder;
 mod lazy_lock;
 mod mutex;
 mod mutex_state;
@@ -39,6 +40,7 @@ mod waitgroup_state;
 pub use barrier::{Barrier, BarrierWaitResult};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use errgroup::ErrGroup;
+pub(crate) use holder::{holder, unlocks_by_force};
 pub use lazy_lock::LazyLock;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard};
 pub use once::{Once, OnceState};

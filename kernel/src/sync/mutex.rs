@@ -15,6 +15,7 @@ use core::time::Duration;
 use crate::base::instant::Instant;
 use crate::sched::park::WaitReason;
 use crate::sched::wait::Limit;
+use crate::sync::holder;
 use crate::sync::raw_mutex::RawMutex;
 
 const REASON: WaitReason = WaitReason::SyncMutexLock;
@@ -191,6 +192,7 @@ impl<T: ?Sized> Mutex<T> {
     /// assert!(mutex.try_lock().is_some());
     /// ```
     pub unsafe fn force_unlock(&self) {
+        holder::mark_forced();
         self.raw.unlock();
     }
 }

@@ -16,6 +16,7 @@
 //! poisons, and so does this.)
 
 use core::fmt;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU8, Ordering};
 use core::time::Duration;
 
@@ -172,6 +173,17 @@ impl Once {
     /// ```
     pub fn wait_deadline(&self, deadline: Instant) -> bool {
         self.wait_within(Limit::until(deadline), false)
+    }
+
+    /// The goroutine whose closure runs in the `Once` whose lock is at this address.
+    ///
+    /// # Safety
+    /// There is one, and it is not dropped meanwhile; nobody holds its lock.
+    pub(super) unsafe fn runner(lock: usize) -> Option<u64> {
+        // SAFETY: the caller's promise.
+        let once = unsafe { &*((lock - offset_of!(Self, inner)) as *const Self) };
+        let runs = once.state.load(Ordering::Relaxed) == RUNNING;
+        runs.then(|| once.inner.lock().owner)
     }
 
     /// Waits for the call that succeeds; `force`: one that failed may be followed by one.

@@ -27,11 +27,13 @@
 //! As in Go, a goroutine that reads and comes again as a reader waits for ever, if a writer came in
 //! between.
 
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::base::lock::{Lock, LockGuard, Rank};
+use crate::sched::contention;
 use crate::sched::fatal;
-use crate::sched::g::getg;
+use crate::sched::g::{G, getg};
 use crate::sched::park::{self, WaitReason};
 use crate::sched::sudog::{Sudog, WaitQueue};
 use crate::sched::wait::{self, Limit, Place, Waited};
@@ -74,6 +76,20 @@ impl RawRwLock {
                 },
             ),
         }
+    }
+
+    /// The number of the goroutine that writes, or waits for readers to leave.
+    pub(super) fn writer(&self) -> Option<u64> {
+        self.writers.holder()
+    }
+
+    /// The lock whose queues have their lock at this address.
+    ///
+    /// # Safety
+    /// There is one, and it is not dropped while the reference is used.
+    pub(super) unsafe fn of_queues<'a>(lock: usize) -> &'a Self {
+        // SAFETY: the caller's promise.
+        unsafe { &*((lock - offset_of!(Self, queues)) as *const Self) }
     }
 
     // ---- Readers -----------------------------------------------------------
@@ -157,7 +173,7 @@ impl RawRwLock {
         let writer = queues.writer.dequeue().map(|sudog| sudog.g);
         drop(queues);
         if let Some(gp) = writer {
-            park::goready(gp);
+            ready_delayed(gp);
         }
     }
 
@@ -241,15 +257,30 @@ impl RawRwLock {
     /// readers in the queue, and `stay` of its own.
     #[cold]
     fn leave(&self, mut queues: LockGuard<'_, Queues>, stay: u32) {
-        let ready = queues.readers.drain();
+        let mut ready = queues.readers.drain();
         let come = (ready.len() as u32 + stay) * READER;
         // Readers that are inside may leave meanwhile; the two bits stand still.
         let parked = self.word.load(Ordering::Relaxed) & PARKED;
         self.word
             .fetch_add(come.wrapping_sub(WRITER | parked), Ordering::Release);
         drop(queues);
+        if contention::counts_mutexes() {
+            while let Some(gp) = ready.pop_front() {
+                ready_delayed(gp);
+            }
+        }
         park::goready_all(ready);
         self.writers.unlock();
+    }
+}
+
+/// Readies a goroutine that waited for the caller to leave, and counts that.
+fn ready_delayed(gp: &'static G) {
+    // Before it runs and waits for something else.
+    let delay_ns = contention::counts_mutexes().then(|| contention::since_parked_ns(gp));
+    park::goready(gp);
+    if let Some(delay_ns) = delay_ns {
+        contention::delayed(delay_ns);
     }
 }
 

@@ -10,6 +10,7 @@ use core::time::Duration;
 
 use crate::base::instant::Instant;
 use crate::sched::wait::Limit;
+use crate::sync::holder;
 use crate::sync::raw_rwlock::RawRwLock;
 
 /// A value that many goroutines may read at a time, or one may write: `std::sync::RwLock` without
@@ -255,6 +256,7 @@ impl<T: ?Sized> RwLock<T> {
     /// unsafe { lock.force_unlock_write() };
     /// ```
     pub unsafe fn force_unlock_write(&self) {
+        holder::mark_forced();
         self.raw.write_unlock();
     }
 }

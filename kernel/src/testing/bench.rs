@@ -61,5 +61,5 @@ fn run_bench(bench: &'static Bench, options: &Options) -> bool {
 }
 
 fn timed(summary: Option<Summary>) -> Result<Summary, String> {
-    summary.ok_or_else(|| "the benchmark called neither iter nor iter_batched".to_string())
+    summary.ok_or_else(|| "the benchmark measured nothing".to_string())
 }

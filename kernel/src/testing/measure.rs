@@ -29,7 +29,7 @@ const BATCHES: (u64, u64) = (5, 51);
 /// No batch has more calls than this, were its closure free.
 const MAX_CALLS: u64 = 1 << 24;
 
-/// What a benchmark gets: it calls one of the two methods, once, with the code to be timed.
+/// What a benchmark gets: it calls one of the methods, once, with the code to be timed.
 pub struct Bencher {
     summary: Option<Summary>,
 }
@@ -60,37 +60,52 @@ impl Bencher {
         assert!(n > 0, "a call of no iterations cannot be timed");
         self.summary = Some(measure(rt::nanotime, n, f));
     }
+
+    /// For what is no time of an iteration (a latency, bytes, a ratio): the samples, which the
+    /// benchmark has measured itself, in thousandths of `unit`.
+    ///
+    /// # Panics
+    /// If there is no sample.
+    pub fn record(&mut self, unit: &'static str, thousandths: Vec<u64>) {
+        assert!(!thousandths.is_empty(), "no samples");
+        self.summary = Some(Summary::of(thousandths, unit));
+    }
 }
 
-/// Nanoseconds of one iteration, in thousandths.
+/// What is printed of the samples, in thousandths of the unit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Summary {
-    median_ps: u64,
-    min_ps: u64,
+    median: u64,
+    min: u64,
+    unit: &'static str,
 }
 
 impl Summary {
-    /// Of at least one batch.
-    fn of(mut batches_ps: Vec<u64>) -> Summary {
-        batches_ps.sort_unstable();
+    /// Of at least one sample.
+    fn of(mut samples: Vec<u64>, unit: &'static str) -> Summary {
+        samples.sort_unstable();
         Summary {
-            median_ps: batches_ps[batches_ps.len() / 2],
-            min_ps: batches_ps[0],
+            median: samples[samples.len() / 2],
+            min: samples[0],
+            unit,
         }
     }
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ns = |ps: u64| (ps / 1000, ps % 1000 / 10);
-        let (median, min) = (ns(self.median_ps), ns(self.min_ps));
+        let places = |thousandths: u64| (thousandths / 1000, thousandths % 1000 / 10);
+        let (median, min) = (places(self.median), places(self.min));
         write!(
             f,
-            "{}.{:02} {}.{:02} ns/iter",
-            median.0, median.1, min.0, min.1
+            "{}.{:02} {}.{:02} {}",
+            median.0, median.1, min.0, min.1, self.unit
         )
     }
 }
+
+/// The unit of what is timed.
+const PER_ITERATION: &str = "ns/iter";
 
 /// Times `f` by `clock`; each call counts as `n` iterations.
 fn measure<T>(clock: impl Fn() -> u64, n: u64, mut f: impl FnMut() -> T) -> Summary {
@@ -110,7 +125,7 @@ fn measure<T>(clock: impl Fn() -> u64, n: u64, mut f: impl FnMut() -> T) -> Summ
         // A day in picoseconds is past u64; one iteration of it is not.
         (u128::from(batch_ns) * 1000 / (u128::from(calls) * u128::from(n))) as u64
     };
-    Summary::of((0..batches).map(time_iteration).collect())
+    Summary::of((0..batches).map(time_iteration).collect(), PER_ITERATION)
 }
 
 /// Not inlined, so that the loop around the closure is the same code wherever it stands.
@@ -130,31 +145,24 @@ mod tests {
     use alloc::vec;
     use core::cell::Cell;
 
+    fn ps(median: u64, min: u64) -> Summary {
+        Summary {
+            median,
+            min,
+            unit: PER_ITERATION,
+        }
+    }
+
     #[test]
     fn the_median_is_the_middle_one() {
-        assert_eq!(
-            Summary::of(vec![5, 1, 9]),
-            Summary {
-                median_ps: 5,
-                min_ps: 1
-            }
-        );
-        assert_eq!(
-            Summary::of(vec![7]),
-            Summary {
-                median_ps: 7,
-                min_ps: 7
-            }
-        );
+        assert_eq!(Summary::of(vec![5, 1, 9], PER_ITERATION), ps(5, 1));
+        assert_eq!(Summary::of(vec![7], PER_ITERATION), ps(7, 7));
     }
 
     #[test]
     fn figures_have_two_places() {
-        let summary = Summary {
-            median_ps: 1_234_567,
-            min_ps: 9,
-        };
-        assert_eq!(summary.to_string(), "1234.56 0.00 ns/iter");
+        assert_eq!(ps(1_234_567, 9).to_string(), "1234.56 0.00 ns/iter");
+        assert_eq!(Summary::of(vec![2500], "ms").to_string(), "2.50 2.50 ms");
     }
 
     /// Times a closure that takes what `cost_ns` says for its nth call, on a clock of its own.
@@ -174,21 +182,9 @@ mod tests {
     #[test]
     fn a_steady_cost_is_found_exactly() {
         let (summary, _) = timed(1, |_| 250);
-        assert_eq!(
-            summary,
-            Summary {
-                median_ps: 250_000,
-                min_ps: 250_000
-            }
-        );
+        assert_eq!(summary, ps(250_000, 250_000));
         let (summary, _) = timed(1000, |_| 250);
-        assert_eq!(
-            summary,
-            Summary {
-                median_ps: 250,
-                min_ps: 250
-            }
-        );
+        assert_eq!(summary, ps(250, 250));
     }
 
     #[test]
@@ -205,24 +201,12 @@ mod tests {
 
     #[test]
     fn a_free_closure_ends_too() {
-        assert_eq!(
-            timed(1, |_| 0).0,
-            Summary {
-                median_ps: 0,
-                min_ps: 0
-            }
-        );
+        assert_eq!(timed(1, |_| 0).0, ps(0, 0));
     }
 
     #[test]
     fn disturbed_batches_do_not_move_the_median() {
         let (summary, _) = timed(1, |call| if call % 7 == 3 { 30_000_000 } else { 3_000_000 });
-        assert_eq!(
-            summary,
-            Summary {
-                median_ps: 3_000_000_000,
-                min_ps: 3_000_000_000
-            }
-        );
+        assert_eq!(summary, ps(3_000_000_000, 3_000_000_000));
     }
 }

@@ -79,6 +79,13 @@ pub(crate) fn rounds(n: usize) -> usize {
     }
 }
 
+/// Whether the clock tells what a CPU had: chaos is replayed on one CPU at a time, each of which
+/// has an interrupt due when its turn comes. Says that the test is skipped if not.
+pub(crate) fn has_steady_clock() -> bool {
+    let calm = SCHED.chaos.load(Ordering::Relaxed) == 0;
+    applies(calm, "no chaos")
+}
+
 /// Whether there are `n` Ps; says that the test is skipped if not.
 pub(crate) fn has_procs(n: usize) -> bool {
     let there = runtime::gomaxprocs(0);

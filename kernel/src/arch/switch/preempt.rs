@@ -31,6 +31,7 @@ const RED_ZONE: usize = 128;
 #[unsafe(link_section = ".text.switch")]
 pub unsafe extern "C" fn __sanitizer_cov_trace_pc() {
     naked_asm!(
+        ".cfi_startproc", // no frame: rsp is as after the call
         "mov rax, gs:[{m_g}]",
         "cmp rsp, [rax + {guard}]",
         "jbe 2f",
@@ -41,6 +42,7 @@ pub unsafe extern "C" fn __sanitizer_cov_trace_pc() {
         "mov qword ptr [rax + {guard}], 0",
         "mov rdi, rsp",
         "jmp {newstack}",
+        ".cfi_endproc",
         m_g = const offset_of!(MHead, g),
         guard = const offset_of!(GHead, stackguard0),
         newstack = sym newstack_hook,
@@ -70,23 +72,45 @@ pub unsafe extern "C" fn __sanitizer_cov_trace_pc() {
 #[unsafe(link_section = ".text.switch")]
 unsafe extern "C" fn async_preempt() {
     naked_asm!(
+        // The caller is what was interrupted, at just that instruction, with its own rsp.
+        ".cfi_startproc",
+        ".cfi_signal_frame",
+        ".cfi_def_cfa rsp, {red_zone} + 8",
+        ".cfi_offset rip, -{red_zone} - 8",
         "push rbp",
+        ".cfi_def_cfa rsp, {red_zone} + 16",
+        ".cfi_offset rbp, -{red_zone} - 16",
         "mov rbp, rsp",
+        ".cfi_def_cfa_register rbp",
         "pushfq",
         "push rax",
+        ".cfi_offset rax, -{red_zone} - 32",
         "push rbx",
+        ".cfi_offset rbx, -{red_zone} - 40",
         "push rcx",
+        ".cfi_offset rcx, -{red_zone} - 48",
         "push rdx",
+        ".cfi_offset rdx, -{red_zone} - 56",
         "push rsi",
+        ".cfi_offset rsi, -{red_zone} - 64",
         "push rdi",
+        ".cfi_offset rdi, -{red_zone} - 72",
         "push r8",
+        ".cfi_offset r8, -{red_zone} - 80",
         "push r9",
+        ".cfi_offset r9, -{red_zone} - 88",
         "push r10",
+        ".cfi_offset r10, -{red_zone} - 96",
         "push r11",
+        ".cfi_offset r11, -{red_zone} - 104",
         "push r12",
+        ".cfi_offset r12, -{red_zone} - 112",
         "push r13",
+        ".cfi_offset r13, -{red_zone} - 120",
         "push r14",
+        ".cfi_offset r14, -{red_zone} - 128",
         "push r15",
+        ".cfi_offset r15, -{red_zone} - 136",
         "sub rsp, 512",
         "and rsp, -16",
         "fxsave64 [rsp]",
@@ -110,7 +134,10 @@ unsafe extern "C" fn async_preempt() {
         "pop rax",
         "popfq",
         "pop rbp",
+        ".cfi_def_cfa rsp, {red_zone} + 8",
+        ".cfi_restore rbp",
         "ret {red_zone}", // back to the interrupted instruction, rsp over the red zone
+        ".cfi_endproc",
         yield_now = sym async_preempt_hook,
         red_zone = const RED_ZONE,
     )

@@ -5,7 +5,7 @@
 //! `mwait` for idling (an emulator spins on it), AVX (nothing here is compiled for it, so
 //! CR4.OSXSAVE stays off and no switch has to save more than FXSAVE covers).
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 use core::fmt;
 
 use raw_cpuid::{CpuId, CpuIdReaderNative};
@@ -126,11 +126,33 @@ pub fn flush_tlb() {
 /// at least one interrupt was handled then.
 ///
 /// `sti` holds interrupts back for one more instruction (Intel SDM vol. 2, STI), so none can
-/// slip in between it and `hlt` and be slept over.
+/// slip in between it and `hlt` and be slept over. An NMI can, and its `iretq` holds nothing back:
+/// see [`leave_halt`].
 #[inline(always)]
 pub fn halt() {
     // SAFETY: ring 0; the interrupt's frame goes to its own stack (IST).
-    unsafe { asm!("sti", "hlt", "cli", options(nostack)) }
+    unsafe { asm!("call {}", sym sti_hlt, clobber_abi("C")) }
+}
+
+/// The halt itself: one copy, so that the place of its `hlt` is known.
+#[unsafe(naked)]
+unsafe extern "C" fn sti_hlt() {
+    naked_asm!("sti", ".global arch_hlt", "arch_hlt:", "hlt", "cli", "ret",)
+}
+
+/// In the NMI handler: an NMI that came between `sti` and `hlt` is the interrupt that ends the
+/// halt. If it went back to `hlt`, an interrupt that came meanwhile would be taken before it, and
+/// slept over.
+pub(super) fn leave_halt(rip: &mut u64) {
+    unsafe extern "C" {
+        /// The `hlt` of [`sti_hlt`]; only its address is used.
+        static arch_hlt: u8;
+    }
+    let hlt = &raw const arch_hlt as u64;
+    if *rip == hlt {
+        // One byte, f4.
+        *rip += 1;
+    }
 }
 
 /// Stops this CPU for good. An NMI still wakes it, so the loop.

@@ -3,15 +3,15 @@
 //! An NMI reaches a CPU that has interrupts off; each victim leaves the address of its trap
 //! frame in [`FROZEN`] and halts for ever on its NMI stack, so the frame stays valid. The first
 //! CPU that asks wins; a second one that dies at the same time is frozen like the rest. Refused:
-//! thawing (nothing that froze CPUs goes on).
+//! thawing (nothing that froze CPUs goes on; `hold` is the stop that ends). Freezing wins over
+//! holding: a CPU that stands for a holder is frozen where it stands.
 
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 use super::MAX_CPUS;
-use super::apic;
 use super::clock;
 use super::cpu;
-use super::idt;
+use super::hold;
 use super::smp;
 use crate::arch::switch::cpu_index;
 use crate::arch::trap_frame::TrapFrame;
@@ -45,7 +45,7 @@ pub fn freeze_others() -> usize {
     }
     let mut asked = 0;
     for cpu in smp::online().filter(|&cpu| cpu != me) {
-        apic::send(smp::apic_id(cpu), apic::nmi_command());
+        hold::send_nmi(cpu);
         asked += 1;
     }
     clock::spin_until(WAIT_NS, || answered() == asked);
@@ -65,14 +65,23 @@ pub fn frozen_frame(cpu: usize) -> Option<&'static TrapFrame> {
     unsafe { FROZEN.get(cpu)?.load(Ordering::Acquire).as_ref() }
 }
 
-/// In the NMI handler: if this NMI was a request to freeze, never returns.
-pub(super) fn stop_if_asked(frame: &mut TrapFrame) {
-    debug_assert!(frame.vector == idt::NMI, "only an NMI freezes");
-    let me = cpu_index();
+/// Whether this CPU is to be frozen by another one.
+pub(super) fn is_asked() -> bool {
     let freezer = FREEZER.load(Ordering::Acquire);
-    if freezer != NOBODY && freezer != me {
-        // Release: the whole frame is written before its address is seen.
-        FROZEN[me].store(frame, Ordering::Release);
-        cpu::halt_forever()
-    }
+    freezer != NOBODY && freezer != cpu_index()
+}
+
+/// Whether this CPU freezes the others: nobody holds it any more.
+pub(super) fn is_mine() -> bool {
+    FREEZER.load(Ordering::Acquire) == cpu_index()
+}
+
+/// In the NMI handler or at an edge of a trap: leaves the frame and never returns.
+pub(super) fn stand_for_good(frame: *mut TrapFrame) -> ! {
+    // Release: the whole frame is written before its address is seen. One that stands at an edge of
+    // a trap has left its frame already when the NMI comes upon it.
+    let first = core::ptr::null_mut();
+    let _ =
+        FROZEN[cpu_index()].compare_exchange(first, frame, Ordering::Release, Ordering::Relaxed);
+    cpu::halt_forever()
 }

@@ -1,7 +1,7 @@
 //! The bare x86-64 machine: what `arch/mod.rs` promises, kept.
 //!
 //! Reading order: `cpu`, `gdt`, `idt`, `traps` (how an interrupt comes in), `exceptions`,
-//! `freeze`; `acpi`, `apic`, `ioapic` (what is there and who interrupts whom); `calibrate`,
+//! `freeze`, `hold`; `acpi`, `apic`, `ioapic` (what is there and who interrupts whom); `calibrate`,
 //! `clock`, `timer` (time); `trampoline`, `tsc_sync`, `smp` (more than one CPU); `serial`,
 //! `power`, `describe`. Beside the seam: `cost`, for the tour.
 //!
@@ -21,6 +21,7 @@ mod cpu;
 mod describe;
 mod freeze;
 mod gdt;
+mod hold;
 mod idt;
 mod ioapic;
 pub mod irq;
@@ -40,8 +41,11 @@ pub use self::cpu::{CpuName, cputicks, flush_tlb, halt, pause};
 pub use self::describe::{Description, describe};
 pub use self::freeze::{freeze_others, frozen_frame};
 pub use self::gdt::CpuStacks;
+pub use self::hold::{Held, hold};
 pub use self::power::exit;
-pub use self::serial::{console_read, console_write, enable_console_input};
+pub use self::serial::{
+    console_read, console_write, enable_console_input, has_second_port, second_port_write,
+};
 pub use self::smp::{StartError, choose_trampoline, num_cpu, send_ipi, start_cpu};
 pub use self::timer::set_deadline;
 pub use self::traps::{Handlers, set_handlers};

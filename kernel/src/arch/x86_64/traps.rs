@@ -15,14 +15,15 @@ use core::arch::global_asm;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
+use super::MAX_CPUS;
 use super::apic::{self, vector};
+use super::hold;
 use super::idt;
 use super::power;
 use super::serial;
 use super::timer;
-use super::{MAX_CPUS, freeze};
 use crate::arch::exceptions;
-use crate::arch::switch::{MHead, cpu_index};
+use crate::arch::switch::{MHead, cpu_index, getm};
 use crate::arch::trap_frame::TrapFrame;
 
 const XMM_BYTES: usize = size_of::<[u128; 16]>();
@@ -55,6 +56,9 @@ pub struct Handlers {
     /// The console has input: must call `console_read` until it gives `None`, since the line
     /// interrupts once per burst.
     pub input: fn(),
+    /// A break came over the console's line. In any context, not only in an interrupt: whoever
+    /// writes may be the one to see it.
+    pub line_break: fn(),
     /// A page fault at `addr`; true = mended, go on. A fault inside this handler goes to
     /// `exception`.
     pub page_fault: fn(addr: usize, &mut TrapFrame) -> bool,
@@ -71,6 +75,7 @@ static DEFAULT_HANDLERS: Handlers = Handlers {
     wake: || (),
     flush_tlb: || (),
     input: || (),
+    line_break: || (),
     page_fault: |_, _| false,
     exception: report_and_exit,
 };
@@ -88,6 +93,11 @@ fn handlers() -> &'static Handlers {
     unsafe { &*HANDLERS.load(Ordering::Acquire) }
 }
 
+/// A break came over the console's line.
+pub(super) fn line_break() {
+    (handlers().line_break)();
+}
+
 /// Set while a CPU is in its page-fault handler.
 static IN_PAGE_FAULT: [AtomicBool; MAX_CPUS] = [const { AtomicBool::new(false) }; MAX_CPUS];
 
@@ -102,17 +112,31 @@ pub(super) fn unexpected_interrupts() -> usize {
 /// Called by the common body with rdi = the frame.
 extern "C" fn dispatch(frame: &mut TrapFrame) {
     let table = handlers();
-    match frame.vector {
-        exceptions::PAGE_FAULT => page_fault(table, frame),
-        idt::NMI => {
-            freeze::stop_if_asked(frame);
+    if frame.vector == idt::NMI {
+        if !hold::on_nmi(frame) {
             (table.exception)(frame, frame.cr2 as usize)
         }
+        return;
+    }
+    hold::on_trap_edge(frame);
+    match frame.vector {
+        exceptions::PAGE_FAULT => page_fault(table, frame),
         0..exceptions::COUNT => (table.exception)(frame, frame.cr2 as usize),
         // The interrupt-acknowledge cycle found nothing: no EOI (Intel SDM vol. 3, 11.9).
         vector::SPURIOUS => {}
         number => interrupt(table, number, frame),
     }
+    hold::on_trap_edge(frame);
+}
+
+/// Whether what was interrupted is itself a trap, its way in and out included.
+pub(super) fn is_inside(frame: &TrapFrame) -> bool {
+    unsafe extern "C" {
+        static arch_traps_end: u8;
+    }
+    let code = entry_address(0)..&raw const arch_traps_end as usize;
+    // SAFETY: GS base is this CPU's MHead, whose fields only this CPU writes.
+    frame.saved_g == unsafe { (*getm()).gsignal.get() } || code.contains(&(frame.rip as usize))
 }
 
 fn page_fault(table: &Handlers, frame: &mut TrapFrame) {
@@ -178,6 +202,22 @@ pub(super) fn entry_address(vector: usize) -> usize {
     &raw const arch_trap_table as usize + vector * SLOT_BYTES
 }
 
+/// For a debugger: the interrupted code's register number `$dwarf` lies at rsp + `$at`
+/// (DW_CFA_expression of DW_OP_breg7 with an offset of two bytes).
+macro_rules! cfi_saved {
+    ($dwarf:literal, $at:literal) => {
+        concat!(
+            ".cfi_escape 0x10, ",
+            $dwarf,
+            ", 3, 0x77, ({",
+            $at,
+            "} & 0x7f) | 0x80, {",
+            $at,
+            "} >> 7"
+        )
+    };
+}
+
 // At entry of each slot: rsp = IST top minus the CPU's push, all other registers are those of
 // the interrupted code, IF=0.
 //
@@ -209,6 +249,11 @@ global_asm!(
     ".size arch_trap_table, . - arch_trap_table",
     ".type traps_common, @function",
     "traps_common:",
+    // A debugger finds the interrupted code from within `dispatch`; anywhere else in here the stack
+    // ends for it.
+    ".cfi_startproc",
+    ".cfi_signal_frame",
+    ".cfi_undefined rip",
     "push rax",
     "push rcx",
     "push rdx",
@@ -237,11 +282,31 @@ global_asm!(
     "mov rax, gs:[{gsignal}]",
     "mov gs:[{g}], rax",
     "mov rdi, rsp",
+    ".cfi_remember_state",
+    // DW_CFA_def_cfa_expression: what rsp + {rsp} holds (DW_OP_breg7, DW_OP_deref).
+    ".cfi_escape 0x0f, 4, 0x77, ({rsp} & 0x7f) | 0x80, {rsp} >> 7, 0x06",
+    cfi_saved!("0", "rax"),
+    cfi_saved!("1", "rdx"),
+    cfi_saved!("2", "rcx"),
+    cfi_saved!("3", "rbx"),
+    cfi_saved!("4", "rsi"),
+    cfi_saved!("5", "rdi"),
+    cfi_saved!("6", "rbp"),
+    cfi_saved!("8", "r8"),
+    cfi_saved!("9", "r9"),
+    cfi_saved!("10", "r10"),
+    cfi_saved!("11", "r11"),
+    cfi_saved!("12", "r12"),
+    cfi_saved!("13", "r13"),
+    cfi_saved!("14", "r14"),
+    cfi_saved!("15", "r15"),
+    cfi_saved!("16", "rip"),
     "call {dispatch}",
     // rsp = the frame, maybe rewritten by a handler.
     ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
     "movaps xmm\\n, [rsp + 16 * \\n]",
     ".endr",
+    ".cfi_restore_state",
     "add rsp, {xmm_bytes}",
     "pop qword ptr gs:[{g}]",
     // cr2
@@ -264,11 +329,31 @@ global_asm!(
     // vector and error code
     "add rsp, 16",
     "iretq",
+    ".cfi_endproc",
     ".size traps_common, . - traps_common",
+    ".global arch_traps_end",
+    "arch_traps_end:",
     ".popsection",
     slot = const SLOT_BYTES,
     xmm_bytes = const XMM_BYTES,
     g = const offset_of!(MHead, g),
     gsignal = const offset_of!(MHead, gsignal),
     dispatch = sym dispatch,
+    rax = const offset_of!(TrapFrame, rax),
+    rdx = const offset_of!(TrapFrame, rdx),
+    rcx = const offset_of!(TrapFrame, rcx),
+    rbx = const offset_of!(TrapFrame, rbx),
+    rsi = const offset_of!(TrapFrame, rsi),
+    rdi = const offset_of!(TrapFrame, rdi),
+    rbp = const offset_of!(TrapFrame, rbp),
+    r8 = const offset_of!(TrapFrame, r8),
+    r9 = const offset_of!(TrapFrame, r9),
+    r10 = const offset_of!(TrapFrame, r10),
+    r11 = const offset_of!(TrapFrame, r11),
+    r12 = const offset_of!(TrapFrame, r12),
+    r13 = const offset_of!(TrapFrame, r13),
+    r14 = const offset_of!(TrapFrame, r14),
+    r15 = const offset_of!(TrapFrame, r15),
+    rip = const offset_of!(TrapFrame, rip),
+    rsp = const offset_of!(TrapFrame, rsp),
 );

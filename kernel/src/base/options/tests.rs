@@ -35,7 +35,7 @@ fn nothing_asked_is_the_default() {
 #[test]
 fn every_key_is_read() {
     let line = "gomaxprocs=3 sched=global preempt=coop slice_us=100 seed=18446744073709551615 \
-                chaos=100 schedtrace=1000 scheddetail=1 traceback=system \
+                chaos=100 schedtrace=1000 scheddetail=1 traceback=system trace=a.out \
                 run=\"stats; exit\" args=a";
     let want = Options {
         gomaxprocs: Some(3),
@@ -47,6 +47,7 @@ fn every_key_is_read() {
         schedtrace_ms: 1000,
         scheddetail: true,
         traceback: Traceback::System,
+        trace: Some("a.out".into()),
         run: Some("stats; exit".into()),
         args: Some("a".into()),
     };
@@ -99,8 +100,9 @@ fn each_fault_is_named_with_what_is_allowed() {
         "seed is given twice; once is allowed"
     );
     assert!(error("traceback=crash").ends_with("allowed: none, single, all or system"));
+    assert!(error("trace=../x").starts_with("trace=\"../x\" is not allowed"));
     let unknown = "unknown key \"Sched\"; allowed: gomaxprocs sched preempt slice_us seed chaos \
-                   schedtrace scheddetail traceback run args";
+                   schedtrace scheddetail traceback trace run args";
     assert_eq!(error("Sched=gmp"), unknown);
     assert_eq!(error("quiet"), "\"quiet\" is not key=value");
     assert_eq!(error("=1"), unknown.replace("Sched", ""));

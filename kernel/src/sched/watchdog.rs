@@ -1,0 +1,221 @@
+//! Finding a CPU that sits with interrupts off: it hears no timer, no wake-up and no flush of TLBs,
+//! so sooner or later the others wait for it.
+//!
+//! # What is looked at, and by whom
+//!
+//! Each busy CPU's tick, every [`PERIOD_NS`] on whichever comes first, and one idle M, which sleeps
+//! no longer than [`WATCH_NS`] while any other M is awake. An idle machine stays idle: the last M
+//! to sleep has nobody to watch, and the first to wake calls a watcher only if there is none, so a
+//! program that wakes a thousand times a second costs four wake-ups a second.
+//!
+//! A CPU is *silent* while its counts of interrupts and its time in `hlt` stand still although its
+//! timer was due, or is not set while it does not halt.
+//!
+//! # What counts as evidence
+//!
+//! Silence alone does not: under an emulator the CPU's host thread may not have been run. So a CPU
+//! that has been silent for [`SILENCE_NS`] is stopped by NMI for a moment (`arch::hold`). It must
+//! stand within [`PROMPT_NS`], so it does run, with interrupts off, [`SAMPLES`] times in a row,
+//! [`PERIOD_NS`] apart, and still be silent. One look that finds interrupts on ends the suspicion:
+//! then the interrupt is on its way. All of it goes by guest time, so a replay stays one.
+//!
+//! Each silence is reported once. The image goes on.
+//!
+//! With one CPU there is nobody to look. Preemption that is off is not looked for: the timer still
+//! ticks then, and others can do the work.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use crate::arch::{self, MAX_CPUS, Place, TrapFrame};
+use crate::sched::m::{M, getm};
+use crate::sched::{SCHED, preempt, sysmon};
+
+/// How often the CPUs are looked at.
+const PERIOD_NS: u64 = 100_000_000;
+/// How long an idle M sleeps that watches.
+const WATCH_NS: u64 = 250_000_000;
+/// Silence that is looked into.
+const SILENCE_NS: u64 = 1_000_000_000;
+/// How soon a CPU that runs stands still when an NMI comes.
+const PROMPT_NS: u64 = 20_000_000;
+/// How many looks must find interrupts off.
+const SAMPLES: u32 = 3;
+/// How long a report may wait for the scheduler.
+const OVERDUE_NS: u64 = 200_000_000;
+
+/// RFLAGS.IF (Intel SDM vol. 1, 3.4.3.3).
+const IF: u64 = 1 << 9;
+
+/// What is known of one CPU. Written by one looker at a time, but for the odd overlap of two, which
+/// costs a sample.
+struct Watched {
+    progress: AtomicU64,
+    since_ns: AtomicU64,
+    samples: AtomicU32,
+    reported: AtomicBool,
+}
+
+static WATCHED: [Watched; MAX_CPUS] = [const {
+    Watched {
+        progress: AtomicU64::new(0),
+        since_ns: AtomicU64::new(0),
+        samples: AtomicU32::new(0),
+        reported: AtomicBool::new(false),
+    }
+}; MAX_CPUS];
+
+static NEXT_NS: AtomicU64 = AtomicU64::new(0);
+/// 1 + number of the idle M that watches, or 0.
+static WATCHER: AtomicUsize = AtomicUsize::new(0);
+/// Since when a report waits to be printed; `u64::MAX`: none.
+static REPORT_NS: AtomicU64 = AtomicU64::new(u64::MAX);
+static COPY: AtomicUsize = AtomicUsize::new(0);
+static PRINT: AtomicUsize = AtomicUsize::new(0);
+
+/// Copies what a report needs of a CPU that stands, silent for so many nanoseconds; false if the
+/// last report was not printed yet. Takes no lock and no memory.
+pub type Copy = fn(&'static M, &TrapFrame, u64) -> bool;
+/// Prints what was copied; with true by force: in an interrupt, without locks and memory.
+pub type Print = fn(bool);
+
+/// Sets who reports; at boot.
+pub fn set_reporter(copy: Copy, print: Print) {
+    PRINT.store(print as usize, Ordering::Relaxed);
+    // Release: who sees the second sees the first.
+    COPY.store(copy as usize, Ordering::Release);
+}
+
+/// Interrupt: looks if it is time, and prints a report that nobody has printed.
+pub fn tick(now_ns: u64) {
+    if now_ns >= NEXT_NS.load(Ordering::Relaxed) {
+        look(now_ns);
+        if REPORT_NS.load(Ordering::Relaxed) != u64::MAX {
+            sysmon::make_due();
+            preempt::let_scheduler_look();
+        }
+    }
+    let reported = REPORT_NS.load(Ordering::Relaxed);
+    if now_ns.saturating_sub(reported) >= OVERDUE_NS && reported != u64::MAX {
+        print(true);
+    }
+}
+
+/// On g0, no lock held: prints a report, if there is one.
+pub fn poll() {
+    print(false);
+}
+
+fn print(by_force: bool) {
+    if REPORT_NS.load(Ordering::Relaxed) != u64::MAX
+        && REPORT_NS.swap(u64::MAX, Ordering::Acquire) != u64::MAX
+    {
+        let print = PRINT.load(Ordering::Relaxed);
+        // SAFETY: `set_reporter` stored a Print, before there could be a report.
+        unsafe { core::mem::transmute::<usize, Print>(print)(by_force) };
+    }
+}
+
+/// Idle M, on g0: until when it may sleep that would sleep until `until_ns`.
+pub fn keep_watch(m: &'static M, until_ns: u64) -> u64 {
+    let awake = |other: &'static M| !core::ptr::eq(other, m) && !other.park.is_halted();
+    if COPY.load(Ordering::Relaxed) == 0 || !SCHED.allm().any(awake) {
+        return until_ns;
+    }
+    let me = m.id() + 1;
+    let watcher = WATCHER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
+    match watcher {
+        Err(other) if other != me => until_ns,
+        _ => until_ns.min(arch::nanotime() + WATCH_NS),
+    }
+}
+
+/// Idle M, on g0: awake, perhaps to look. Its watch is over.
+pub fn stop_watching(m: &'static M) {
+    if WATCHER.load(Ordering::Relaxed) != m.id() + 1 {
+        return;
+    }
+    let now_ns = arch::nanotime();
+    if now_ns >= NEXT_NS.load(Ordering::Relaxed) {
+        look(now_ns);
+        poll();
+    }
+    WATCHER.store(0, Ordering::Relaxed);
+}
+
+/// An M was idle and is not: if nobody watches, an idle one is called to.
+pub fn woken(m: &'static M) {
+    if WATCHER.load(Ordering::Relaxed) == 0
+        && let Some(idle) = SCHED
+            .allm()
+            .find(|other| !core::ptr::eq(*other, m) && other.park.is_halted())
+    {
+        idle.poke();
+    }
+}
+
+/// Looks at all other CPUs, unless another one does.
+fn look(now_ns: u64) {
+    let next = NEXT_NS.load(Ordering::Relaxed);
+    let mine = NEXT_NS.compare_exchange(
+        next,
+        now_ns + PERIOD_NS,
+        Ordering::AcqRel,
+        Ordering::Relaxed,
+    );
+    if now_ns < next || mine.is_err() || COPY.load(Ordering::Acquire) == 0 {
+        return;
+    }
+    let me = getm();
+    for m in SCHED.allm().filter(|m| !core::ptr::eq(*m, me)) {
+        look_at(m, now_ns);
+    }
+    // This one is heard.
+    WATCHED[me.id()].since_ns.store(now_ns, Ordering::Relaxed);
+}
+
+fn look_at(m: &'static M, now_ns: u64) {
+    let watched = &WATCHED[m.id()];
+    let progress = progress(m);
+    let armed_ns = m.armed_until_ns();
+    let due = !m.park.is_halted() && (armed_ns == u64::MAX || armed_ns <= now_ns);
+    if watched.progress.swap(progress, Ordering::Relaxed) != progress || !due {
+        watched.since_ns.store(now_ns, Ordering::Relaxed);
+        watched.samples.store(0, Ordering::Relaxed);
+        watched.reported.store(false, Ordering::Relaxed);
+        return;
+    }
+    let silent_ns = now_ns.saturating_sub(watched.since_ns.load(Ordering::Relaxed));
+    if silent_ns < SILENCE_NS || watched.reported.load(Ordering::Relaxed) {
+        return;
+    }
+    arch::hold(1 << m.id(), Place::Anywhere, PROMPT_NS, |held| {
+        if let Some(frame) = held.frame(m.id()) {
+            sample(m, watched, frame, silent_ns);
+        }
+    });
+}
+
+/// While the CPU stands.
+fn sample(m: &'static M, watched: &Watched, frame: &TrapFrame, silent_ns: u64) {
+    if frame.rflags & IF != 0 || progress(m) != watched.progress.load(Ordering::Relaxed) {
+        watched.since_ns.store(arch::nanotime(), Ordering::Relaxed);
+        watched.samples.store(0, Ordering::Relaxed);
+        return;
+    }
+    if watched.samples.fetch_add(1, Ordering::Relaxed) + 1 < SAMPLES {
+        return;
+    }
+    // SAFETY: `set_reporter` stored a Copy; `look` has seen it.
+    let copy = unsafe { core::mem::transmute::<usize, Copy>(COPY.load(Ordering::Acquire)) };
+    if copy(m, frame, silent_ns) {
+        watched.reported.store(true, Ordering::Relaxed);
+        // Release: pairs with the exchange in `print`.
+        REPORT_NS.store(arch::nanotime(), Ordering::Release);
+    }
+}
+
+/// Grows with every interrupt that a CPU hears and with its time in `hlt`.
+fn progress(m: &M) -> u64 {
+    let stats = &m.stats;
+    stats.ticks.get() + stats.ipis_got.get() + stats.idle_ns.get()
+}
