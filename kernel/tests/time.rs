@@ -201,14 +201,16 @@ fn a_due_timer_preempts_a_hog() {
     }
     let _one = Procs::new(1);
     let _slice = Slice::of_us(10_000_000);
+    // Into a slice of that length: the end of the one that it is in would put it behind the hog.
+    time::sleep(Duration::from_millis(1));
     let stop = Arc::new(AtomicBool::new(false));
     let group = WaitGroup::new();
     let stopped = stop.clone();
     group.go(move || hog(&stopped));
-    // Longer than the host stops the guest for: a timer that is due when its sleeper has just
-    // parked readies it a second time in the global queue's turn, which is put off only once
-    // (`find::first_of_global`), and the hog then has its whole slice, as it should.
-    let duration = Duration::from_millis(10);
+    // Shorter than a busy host stops the guest for now and then, which happens where the timer is
+    // set: then it is due when its sleeper has just parked, and a second time in a row in the global
+    // queue's turn, where the hog goes first, for a short slice (`find::first_of_global`).
+    let duration = Duration::from_millis(1);
     let (median, max) = median_and_max(50, || {
         let start = Instant::now();
         time::sleep(duration);

@@ -5,7 +5,8 @@
 //!    and a goroutine that is urgent (the shell's), when it has yielded
 //! 3. every 61st slice: one from the global queue, or two goroutines that ready each other would
 //!    keep it waiting for ever; but what a timer has just readied goes before it, or the timer
-//!    would have preempted a goroutine only for another one's slice
+//!    would have preempted a goroutine only for another one's slice: once, and if timers are due
+//!    again then, the one from the global queue gets a short slice
 //! 4. goroutines that only this M may run
 //! 5. own `runnext`, own ring
 //! 6. a share of the global queue
@@ -22,7 +23,7 @@ use crate::sched::g::G;
 use crate::sched::m::{M, getm};
 use crate::sched::model::{self, Model};
 use crate::sched::p::{ALLP, P, PStatus};
-use crate::sched::{SCHED, idle, lockedm, park, stop, sysmon, trace};
+use crate::sched::{SCHED, idle, lockedm, park, preempt, stop, sysmon, trace};
 
 /// Passes over all Ps before an M gives up (Go: `stealTries`).
 const STEAL_PASSES: usize = 4;
@@ -62,8 +63,10 @@ pub fn find_runnable() -> Found {
         if let Some(found) = from_inbox(m) {
             return found;
         }
-        if let Some(found) = p.runq.get() {
-            return found;
+        if let Some((gp, inherit_time)) = p.runq.get() {
+            // What is left of the slice, and a new one if hardly anything is: else the tick would
+            // ask it at once, and it would go behind all others for what another one has run.
+            return (gp, inherit_time && !preempt::slice_is_nearly_over(p));
         }
         if let Some(found) = from_global(p) {
             return found;
@@ -99,22 +102,34 @@ fn see_to_agenda() -> Option<Found> {
 
 #[inline(always)]
 fn from_global_1_in_61(p: &'static P, timers_ran: bool) -> Option<Found> {
-    if SCHED.runqsize.load(Ordering::Relaxed) == 0 || !p.schedtick.get().is_multiple_of(61) {
-        return None;
+    match is_turn_of_global(p) {
+        true => first_of_global(p, timers_ran),
+        false => None,
     }
-    first_of_global(p, timers_ran)
+}
+
+/// Whether the global queue, which has something, comes before the own one.
+#[inline(always)]
+pub(super) fn is_turn_of_global(p: &'static P) -> bool {
+    SCHED.runqsize.load(Ordering::Relaxed) != 0 && p.schedtick.get().is_multiple_of(61)
 }
 
 #[cold]
 fn first_of_global(p: &'static P, timers_ran: bool) -> Option<Found> {
     // Once: there may always be a timer that is due.
     let passed = p.global_passed.load(Ordering::Relaxed);
-    let passes = timers_ran && !passed && !p.runq.is_empty();
+    let timed = timers_ran && !p.runq.is_empty();
+    let passes = timed && !passed;
     p.global_passed.store(passes, Ordering::Relaxed);
     if passes {
         return None;
     }
-    SCHED.lock.lock().globrunqget().map(|gp| (gp, false))
+    let gp = SCHED.lock.lock().globrunqget()?;
+    if timed {
+        // Not a whole slice, or each 61st of the sleeps beside a hog would end a slice late.
+        preempt::begin_short_slice(getm(), p);
+    }
+    Some((gp, timed))
 }
 
 #[inline(always)]

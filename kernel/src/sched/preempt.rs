@@ -57,6 +57,9 @@ pub fn mode() -> Mode {
 /// How long a goroutine has for reaching a safe point before the interrupt preempts it itself.
 const GRACE_NS: i64 = 100_000;
 
+/// So many short slices make a whole one.
+const SHORT_SLICES: u64 = 64;
+
 /// Asks the goroutine that runs on `m` to yield (Go: `preemptone`). False if none runs there.
 pub fn preemptone(m: &'static M) -> bool {
     let Some(gp) = m.curg() else { return false };
@@ -82,10 +85,24 @@ pub fn preemptall() {
     }
 }
 
-/// On g0 or in the tick: sets the timer for the goroutine that runs, or is about to.
+/// On g0 or in the tick: sets the timer for the goroutine that runs, or is about to, in the slice
+/// that the P has begun.
 pub fn arm_slice(m: &'static M, p: &'static P) {
-    let end = arch::nanotime() + SCHED.slice_ns.load(Ordering::Relaxed);
+    let left_ns = slice_left_ns(p).max(1_000) as u64;
+    let end = arch::nanotime() + left_ns.min(SCHED.slice_ns.load(Ordering::Relaxed));
     m.rearm(end.min(p.timers.min_when()));
+}
+
+/// On g0: begins a short slice, for a goroutine that others are not to wait for. It is then run as
+/// one that inherits its time.
+pub(super) fn begin_short_slice(m: &'static M, p: &'static P) {
+    let short_ns = SCHED.slice_ns.load(Ordering::Relaxed) / SHORT_SLICES;
+    let short_ticks = SCHED.slice_ticks.load(Ordering::Relaxed) / SHORT_SLICES;
+    p.schedtick.add(1);
+    let end = arch::cputicks().wrapping_add(short_ticks);
+    p.slice_end.store(end, Ordering::Relaxed);
+    let end_ns = arch::nanotime() + short_ns;
+    m.rearm(end_ns.min(p.timers.min_when()).min(m.armed_until_ns()));
 }
 
 /// Interrupt: this CPU's timer fired.
@@ -119,10 +136,11 @@ pub fn tick(frame: &mut TrapFrame) {
     };
     if !(left_ns <= 0 || due || gp.preempt_requested()) || mode() == Mode::Off {
         // The slice began after the timer was armed.
-        return arm_rest(m, p, now_ns, left_ns);
+        return arm_slice(m, p);
     }
     let forced = gp.preempt_requested() && mode() == Mode::Async && preempt_now(p, frame);
-    if !gp.preempt_requested() {
+    let first = !gp.preempt_requested();
+    if first {
         p.stats.preempt_asked.add(1);
     }
     if !forced {
@@ -131,6 +149,7 @@ pub fn tick(frame: &mut TrapFrame) {
     }
     let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed) as i64;
     let again_ns = match mode() {
+        Mode::Async if first => GRACE_NS,
         // Whoever has had preemption off for long is asked less and less often: to set a timer is
         // dear in a virtual machine, and the last `preempt_on` asks by itself.
         Mode::Async => (-left_ns).clamp(GRACE_NS, slice_ns.max(GRACE_NS)),
@@ -155,21 +174,19 @@ pub fn let_scheduler_look() {
 fn slice_left_ns(p: &'static P) -> i64 {
     let slice_ticks = SCHED.slice_ticks.load(Ordering::Relaxed).max(1);
     let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed);
-    let end = p.slice_end.load(Ordering::Relaxed);
-    let left = end.wrapping_sub(arch::cputicks()) as i64;
-    (i128::from(slice_ns) * i128::from(left) / i128::from(slice_ticks)) as i64
+    let left = i128::from(slice_left_ticks(p));
+    (i128::from(slice_ns) * left / i128::from(slice_ticks)) as i64
 }
 
-/// Arms the timer for what is left of the slice.
-fn arm_rest(m: &'static M, p: &'static P, now_ns: u64, left_ns: i64) {
-    let slice_ns = SCHED.slice_ns.load(Ordering::Relaxed);
-    let next = now_ns + (left_ns.max(1_000) as u64).min(slice_ns);
-    let timer = p.timers.min_when();
-    m.rearm(if timer > now_ns {
-        next.min(timer)
-    } else {
-        next
-    });
+/// On g0: whether so little is left of the slice that nobody should inherit it.
+pub(super) fn slice_is_nearly_over(p: &'static P) -> bool {
+    let slice_ticks = SCHED.slice_ticks.load(Ordering::Relaxed);
+    slice_left_ticks(p) <= (slice_ticks / SHORT_SLICES) as i64
+}
+
+fn slice_left_ticks(p: &'static P) -> i64 {
+    let end = p.slice_end.load(Ordering::Relaxed);
+    end.wrapping_sub(arch::cputicks()) as i64
 }
 
 /// Interrupt: another CPU asked the goroutine here to yield.
