@@ -97,6 +97,15 @@ impl Ring {
         self.write_with(|| record);
     }
 
+    /// The writer: adds several records, which belong together, if the ring is on.
+    #[inline(always)]
+    pub fn write_all<const N: usize>(&self, records: [Record; N]) {
+        let slots = self.slots.load(Ordering::Acquire);
+        if !slots.is_null() {
+            self.put(slots, records);
+        }
+    }
+
     /// The writer: adds the record that `record` makes, which is called only if the ring is on.
     #[inline(always)]
     pub fn write_with(&self, record: impl FnOnce() -> Record) {
@@ -107,14 +116,23 @@ impl Ring {
         }
         // First: it may write records of its own.
         let record = record();
-        let pos = self.pos.load(Ordering::Relaxed);
-        let slot = (pos & self.mask.load(Ordering::Relaxed)) as usize * WORDS;
-        fence(Ordering::Release);
-        for (i, word) in record.into_iter().enumerate() {
-            // SAFETY: `give` set slots and mask to memory that is there for ever.
-            unsafe { &*slots.add(slot + i) }.store(word, Ordering::Relaxed);
+        self.put(slots, [record]);
+    }
+
+    #[inline(always)]
+    fn put<const N: usize>(&self, slots: *mut AtomicU64, records: [Record; N]) {
+        let mut pos = self.pos.load(Ordering::Relaxed);
+        let mask = self.mask.load(Ordering::Relaxed);
+        for record in records {
+            let slot = (pos & mask) as usize * WORDS;
+            fence(Ordering::Release);
+            for (i, word) in record.into_iter().enumerate() {
+                // SAFETY: `give` set slots and mask to memory that is there for ever.
+                unsafe { &*slots.add(slot + i) }.store(word, Ordering::Relaxed);
+            }
+            pos += 1;
+            self.pos.store(pos, Ordering::Release);
         }
-        self.pos.store(pos + 1, Ordering::Release);
     }
 
     /// How many records were ever written.

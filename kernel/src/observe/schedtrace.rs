@@ -95,7 +95,7 @@ fn p_line(out: &mut String, p: &P) -> core::fmt::Result {
         out,
         " runqsize={} gfreecnt={} timerslen={}",
         p.runq.len(),
-        p.gfree_count.load(Ordering::Relaxed),
+        p.gfree.len(),
         p.timers.len()
     )
 }

@@ -101,7 +101,7 @@ pub fn on_goexit<R>(cleanup: &dyn Fn(), f: impl FnOnce() -> R) -> R {
 }
 
 /// Runs what the running goroutine has deferred, and what that defers.
-#[inline]
+#[inline(always)]
 pub fn run_all() {
     let first = &getg().defers;
     while let Some(deferred) = NonNull::new(first.load(Ordering::Relaxed)) {

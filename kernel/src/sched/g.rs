@@ -123,6 +123,8 @@ pub struct G {
     // Owned by whoever holds the G (status table above).
     /// Next in a run queue list or free list.
     pub schedlink: AtomicRef<G>,
+    /// Dead, and the first of a chain in the global list of the dead: the first of the next.
+    pub(super) chain: AtomicRef<G>,
     /// The M that runs it.
     pub m: AtomicRef<M>,
     /// What `gopark` wants done on g0.
@@ -205,6 +207,7 @@ impl G {
             panic_hook: AtomicUsize::new(0),
             panicking: AtomicBool::new(false),
             schedlink: AtomicRef::none(),
+            chain: AtomicRef::none(),
             m: AtomicRef::none(),
             park_unlock: AtomicUsize::new(0),
             park_lock: AtomicUsize::new(0),
@@ -263,7 +266,7 @@ impl G {
     ///
     /// Waits while a scanner holds the G. The exchange is acquire-release: what the old owner wrote
     /// to the G and its stack is seen by the new one.
-    #[inline]
+    #[inline(always)]
     pub fn casgstatus(&self, from: Status, to: Status) {
         let swap = self.atomicstatus.compare_exchange(
             from as u32,
@@ -409,7 +412,7 @@ impl G {
     }
 
     /// Withdraws the request and puts the overflow guard in place.
-    #[inline]
+    #[inline(always)]
     pub fn clear_preempt(&self) {
         self.head.preempt.store(false, Ordering::Relaxed);
         self.head

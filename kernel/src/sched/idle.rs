@@ -175,7 +175,7 @@ pub fn releasep(m: &'static M) -> &'static P {
 
 /// Tries to get one more P running, because work was made (Go: `wakep`). Cheap when somebody spins
 /// already, or when all Ps run.
-#[inline]
+#[inline(always)]
 pub fn wakep() {
     let a_p_is_idle = || SCHED.npidle.load(Ordering::Relaxed) != 0;
     if SCHED.spinning.submitted(a_p_is_idle) {

@@ -48,6 +48,7 @@ pub mod disable;
 pub mod fatal;
 pub mod find;
 pub mod g;
+pub mod gfree;
 pub mod gqueue;
 pub mod idle;
 pub mod labels;
@@ -82,6 +83,7 @@ use crate::base::aref::AtomicRef;
 use crate::base::lock::{Lock, Rank};
 use crate::sched::agenda::{Agenda, Item};
 use crate::sched::g::G;
+use crate::sched::gfree::GlobalFree;
 use crate::sched::gqueue::GQueue;
 use crate::sched::idle::IdleSet;
 use crate::sched::m::{ALLM, M};
@@ -103,10 +105,8 @@ pub struct Inner {
     pub pidle: IdleSet,
     /// Goroutines that are held back and may run when the program is thawed (`disable`).
     pub disabled: GQueue,
-    /// Dead Gs with standard stacks.
-    pub gfree: GQueue,
-    /// Dead Gs with larger stacks.
-    pub gfree_large: GQueue,
+    /// Dead Gs that no P has.
+    pub gfree: GlobalFree,
 }
 
 /// The state that all Ms share.
@@ -174,8 +174,7 @@ pub static SCHED: Sched = Sched {
             mlocked: IdleSet::new(),
             pidle: IdleSet::new(),
             disabled: GQueue::new(),
-            gfree: GQueue::new(),
-            gfree_large: GQueue::new(),
+            gfree: GlobalFree::new(),
         },
     ),
     gomaxprocs: AtomicU32::new(0),

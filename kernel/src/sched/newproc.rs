@@ -26,7 +26,7 @@ use crate::arch::switch::{self, GHead, Stack, preempt_off, preempt_on};
 use crate::mem::stack;
 use crate::sched::g::{G, Status, getg};
 use crate::sched::m::getm;
-use crate::sched::p::{GFREE_MAX, GOID_BATCH, P};
+use crate::sched::p::{GOID_BATCH, P};
 use crate::sched::trace::{self, Stop};
 use crate::sched::{SCHED, defer, fatal, idle, labels, lockedm, model, park, schedule};
 
@@ -149,7 +149,7 @@ where
     let size = attributes.stack_size.unwrap_or(stack::DEFAULT_SIZE);
     preempt_off();
     let p = current_p();
-    let Some(gp) = gfget(p, size).or_else(|| malg(size)) else {
+    let Some(gp) = p.gfree.get(size).or_else(|| malg(size)) else {
         preempt_on();
         return Err(OutOfMemory);
     };
@@ -186,6 +186,7 @@ where
 }
 
 /// The P of the goroutine that creates one. Preemption is off.
+#[inline(always)] // as all of this path: inlined later, each keeps a safe point
 fn current_p() -> &'static P {
     getm()
         .p
@@ -218,6 +219,7 @@ extern "C" fn entry<F: FnOnce() + Send>(closure: *mut F) {
     f();
 }
 
+#[inline(always)]
 fn next_goid(p: &'static P) -> u64 {
     let mut next = p.goid_next.load(Ordering::Relaxed);
     if next == p.goid_end.load(Ordering::Relaxed) {
@@ -259,83 +261,6 @@ fn malg(size: usize) -> Option<&'static G> {
     }
 }
 
-/// Whether a G's stack has at least `size` bytes, and not more than the next size would.
-fn fits(gp: &G, size: usize) -> bool {
-    stack_len(gp) + size_of::<G>() + 64 >= size
-}
-
-fn stack_len(gp: &G) -> usize {
-    let stack = gp.head.stack.get();
-    stack.hi - stack.lo
-}
-
-fn is_standard(gp: &G) -> bool {
-    stack_len(gp) <= stack::DEFAULT_SIZE
-}
-
-/// A dead G to use again (Go: `gfget`).
-fn gfget(p: &'static P, size: usize) -> Option<&'static G> {
-    if size > stack::DEFAULT_SIZE {
-        return SCHED
-            .lock
-            .lock()
-            .gfree_large
-            .remove_first(|gp| fits(gp, size));
-    }
-    if p.gfree.load(Ordering::Relaxed).is_none() {
-        gfget_global(p);
-    }
-    let gp = p.gfree.load(Ordering::Relaxed)?;
-    p.gfree
-        .store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
-    p.gfree_count
-        .store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-    Some(gp)
-}
-
-/// Fetches half a list of dead Gs.
-#[cold]
-fn gfget_global(p: &'static P) {
-    let mut inner = SCHED.lock.lock();
-    for _ in 0..GFREE_MAX / 2 {
-        let Some(gp) = inner.gfree.pop_front() else {
-            break;
-        };
-        gfpush(p, gp);
-    }
-}
-
-fn gfpush(p: &'static P, gp: &'static G) {
-    gp.schedlink
-        .store(p.gfree.load(Ordering::Relaxed), Ordering::Relaxed);
-    p.gfree.store(Some(gp), Ordering::Relaxed);
-    p.gfree_count
-        .store(p.gfree_count.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-}
-
-/// On g0: keeps a dead G for the next spawn (Go: `gfput`).
-fn gfput(p: &'static P, gp: &'static G) {
-    if !is_standard(gp) {
-        SCHED.lock.lock().gfree_large.push_back(gp);
-        return;
-    }
-    gfpush(p, gp);
-    if p.gfree_count.load(Ordering::Relaxed) < GFREE_MAX {
-        return;
-    }
-    let mut inner = SCHED.lock.lock();
-    while p.gfree_count.load(Ordering::Relaxed) >= GFREE_MAX / 2 {
-        let Some(gp) = p.gfree.load(Ordering::Relaxed) else {
-            break;
-        };
-        p.gfree
-            .store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
-        p.gfree_count
-            .store(p.gfree_count.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
-        inner.gfree.push_back(gp);
-    }
-}
-
 /// Ends the running goroutine (Go: `goexit1`). Its stack's frames are not unwound: there is no
 /// unwinding in this kernel, so what they own is not dropped. What was deferred is run.
 pub fn goexit() -> ! {
@@ -374,6 +299,7 @@ fn forget_marks(gp: &'static G) {
 
 /// On g0: takes all from a goroutine that it must not take into its next life (Go: `gdestroy`), and
 /// keeps it for that. Nobody may look at it afterwards.
+#[inline(always)]
 pub(super) fn gdestroy(gp: &'static G) {
     let p = getm()
         .p
@@ -382,18 +308,21 @@ pub(super) fn gdestroy(gp: &'static G) {
     gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
     trace::stop(getm(), gp, || Stop::Ended);
     gp.casgstatus(Status::Running, Status::Dead);
-    lockedm::unlock(gp);
+    if gp.lockedm.load(Ordering::Relaxed).is_some() {
+        lockedm::unlock(gp);
+    }
     gp.pinned.store(-1, Ordering::Relaxed);
     gp.urgent.store(false, Ordering::Relaxed);
     gp.unstoppable.store(0, Ordering::Relaxed);
     if gp.has_name() | labels::are_there(gp) {
         forget_marks(gp);
     }
-    if gp.system.swap(false, Ordering::Relaxed) {
+    if gp.system.load(Ordering::Relaxed) {
+        gp.system.store(false, Ordering::Relaxed);
         SCHED.ngsys.fetch_sub(1, Ordering::Relaxed);
     }
     gp.timer.stop();
     park::dropg(gp);
     p.stats.ended.add(1);
-    gfput(p, gp);
+    p.gfree.put(gp);
 }

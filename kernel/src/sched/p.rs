@@ -11,6 +11,7 @@ use crate::arch::MAX_CPUS;
 use crate::base::aref::AtomicRef;
 use crate::base::counter::Counter;
 use crate::sched::g::G;
+use crate::sched::gfree::LocalFree;
 use crate::sched::m::M;
 use crate::sched::runq::RunQueue;
 use crate::sched::timers::Timers;
@@ -29,8 +30,6 @@ pub enum PStatus {
     Dead = 4,
 }
 
-/// How many dead Gs a P keeps before it gives half of them to the global list (Go: 64).
-pub const GFREE_MAX: u32 = 64;
 /// How many goroutine ids a P takes at once (Go: `_GoidCacheBatch`).
 pub const GOID_BATCH: u64 = 16;
 
@@ -58,10 +57,8 @@ pub struct P {
     /// The tick has found the slice over or a timer due: the next round is to be a whole one.
     pub asked: AtomicBool,
 
-    /// Owner: dead Gs with standard stacks, linked by schedlink.
-    pub gfree: AtomicRef<G>,
-    /// Owner: how many.
-    pub gfree_count: AtomicU32,
+    /// Dead Gs.
+    pub gfree: LocalFree,
     /// Owner: next goroutine id, and the end of the batch.
     pub goid_next: AtomicU64,
     /// Owner: end of the batch of goroutine ids.
@@ -120,8 +117,7 @@ impl P {
             global_passed: AtomicBool::new(false),
             slice_end: AtomicU64::new(0),
             asked: AtomicBool::new(false),
-            gfree: AtomicRef::none(),
-            gfree_count: AtomicU32::new(0),
+            gfree: LocalFree::new(),
             goid_next: AtomicU64::new(0),
             goid_end: AtomicU64::new(0),
             stats: PStats::new(),

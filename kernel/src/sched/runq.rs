@@ -88,7 +88,7 @@ impl<T: Sync> RunQueue<T> {
 
     /// Owner: makes `gp` the next to run and returns the one that was to be, which goes to the
     /// ring.
-    #[inline]
+    #[inline(always)]
     pub fn put_next(&self, gp: &'static T) -> Option<&'static T> {
         // A swap, since a thief may take the old one in this instant. Release: a thief that gets
         // `gp` must see what its creator wrote.
@@ -154,7 +154,7 @@ impl<T: Sync> RunQueue<T> {
 
     /// Owner: takes `runnext`.
     #[inline(always)]
-    pub fn take_next(&self) -> Option<&'static T> {
+    fn take_next(&self) -> Option<&'static T> {
         let next = self.runnext.load(Ordering::Relaxed)?;
         // A thief can only empty the slot, so a failed exchange means that it is gone.
         // Release: pairs with `is_empty`, which must see the tail that was moved before.

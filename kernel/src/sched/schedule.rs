@@ -4,6 +4,7 @@ use core::sync::atomic::Ordering;
 
 use crate::arch;
 use crate::arch::switch;
+use crate::sched::find::Found;
 use crate::sched::g::{G, Status};
 use crate::sched::m::{M, getm};
 use crate::sched::p::P;
@@ -15,23 +16,23 @@ use crate::sched::{SCHED, disable, fatal, find, idle, lockedm, preempt, trace};
 pub fn schedule() -> ! {
     let m = getm();
     assert_may_switch(m);
-    if let Some(gp) = next_at_once(m) {
-        execute(m, gp, true, true);
+    if let Some((gp, inherit_time)) = next_at_once(m) {
+        execute(m, gp, inherit_time, true);
     }
     find_and_execute()
 }
 
-/// What most rounds come to: nothing has to be seen to, and whoever was readied here last runs
-/// next. All sources that `find` asks before `runnext` are empty, as far as one look tells, which
-/// is all that `find` knows of them; of the timers the tick tells.
+/// What most rounds come to: nothing has to be seen to, and the first of the own queue runs next.
+/// All sources that `find` asks before that queue are empty, or it is not their turn, as far as one
+/// look tells, which is all that `find` knows of them; of the timers the tick tells.
 #[inline(always)]
-fn next_at_once(m: &'static M) -> Option<&'static G> {
+fn next_at_once(m: &'static M) -> Option<Found> {
     let p = m.p.load(Ordering::Relaxed)?;
-    if SCHED.runqsize.load(Ordering::Relaxed) != 0 || !has_nothing_to_see_to(m, p) {
+    if !has_nothing_to_see_to(m, p) || find::is_turn_of_global(p) {
         return None;
     }
-    let gp = p.runq.take_next()?;
-    (!lockedm::runs_elsewhere(m, gp)).then_some(gp)
+    let found = p.runq.get()?;
+    (!lockedm::runs_elsewhere(m, found.0)).then_some(found)
 }
 
 /// Whether nothing comes before the run queues.

@@ -141,12 +141,7 @@ fn retire(p: &'static P, to: &'static P) {
         inner.runq.push_front(gp);
     }
     inner.publish_runqsize();
-    while let Some(gp) = p.gfree.load(Ordering::Relaxed) {
-        p.gfree
-            .store(gp.schedlink.load(Ordering::Relaxed), Ordering::Relaxed);
-        inner.gfree.push_back(gp);
-    }
-    p.gfree_count.store(0, Ordering::Relaxed);
+    p.gfree.retire(&mut inner.gfree);
     p.set_status(PStatus::Dead);
     drop(inner);
     to.timers.take(&p.timers);

@@ -198,7 +198,7 @@ pub fn stop(m: &M, gp: &G, stop: impl FnOnce() -> Stop) {
 }
 
 /// On g0: writes the stop, if it is not written yet.
-#[inline]
+#[inline(always)]
 pub fn flush_stop(m: &M) {
     let stop = m.trace.stop.load(Ordering::Relaxed);
     if stop != 0 {
@@ -240,7 +240,7 @@ pub fn unblock(gp: &G) {
 }
 
 /// Preemption is off: `gp` is made, to run `function`; by the `go` statement before `gopc`.
-#[inline]
+#[inline(always)]
 pub fn create(gp: &G, function: &'static str, gopc: usize) {
     let m = getm();
     if !m.trace.ring.is_on() {
@@ -250,9 +250,11 @@ pub fn create(gp: &G, function: &'static str, gopc: usize) {
     if m.trace.stacks.load(Ordering::Relaxed) {
         own_stack(m);
     }
-    event(m, Kind::Create, 0, goid(gp));
-    text(m, function);
-    m.trace.ring.write([gopc as u64, word(Kind::Word, 0, 0)]);
+    m.trace.ring.write_all([
+        [arch::cputicks(), word(Kind::Create, 0, goid(gp))],
+        text_record(function),
+        [gopc as u64, word(Kind::Word, 0, 0)],
+    ]);
 }
 
 /// This M has taken the P.
@@ -317,10 +319,13 @@ pub fn log(task: u64, category: &'static str, message: &str) {
 }
 
 fn text(m: &M, text: &'static str) {
+    m.trace.ring.write(text_record(text));
+}
+
+#[inline(always)]
+fn text_record(text: &'static str) -> Record {
     let address = text.as_ptr() as u64;
-    m.trace
-        .ring
-        .write([address, word(Kind::Text, 0, text.len() as u64)]);
+    [address, word(Kind::Text, 0, text.len() as u64)]
 }
 
 /// Frames of a stack that are noted.
