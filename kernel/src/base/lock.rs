@@ -12,7 +12,9 @@
 //!
 //! The exclusion itself is `spin`'s; the order, the pinning and the bound are here.
 
+use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::Ordering;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
@@ -51,18 +53,31 @@ pub const RANKS: [(Rank, &str); 6] = [
 /// After this long a lock is taken for lost, and the waiter says so instead of hanging.
 const STUCK_NS: u64 = 20_000_000_000;
 
-/// A value that one CPU at a time may touch.
-pub struct Lock<T> {
+/// The lock without its value, at the lock's own address: what parking passes to g0.
+pub struct LockHead {
     rank: Rank,
-    inner: SpinMutex<T>,
+    inner: SpinMutex<()>,
 }
+
+/// A value that one CPU at a time may touch.
+#[repr(C)] // who looks for deadlocks finds a lock by its head
+pub struct Lock<T> {
+    head: LockHead,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: who holds the lock is alone with the value, on whatever CPU.
+unsafe impl<T: Send> Sync for Lock<T> {}
 
 impl<T> Lock<T> {
     /// A lock of the given rank around `value`.
     pub const fn new(rank: Rank, value: T) -> Self {
         Self {
-            rank,
-            inner: SpinMutex::new(value),
+            head: LockHead {
+                rank,
+                inner: SpinMutex::new(()),
+            },
+            value: UnsafeCell::new(value),
         }
     }
 
@@ -74,23 +89,23 @@ impl<T> Lock<T> {
     #[inline(always)]
     #[track_caller]
     pub fn lock(&self) -> LockGuard<'_, T> {
-        self.lock_above(self.rank as u32)
+        self.lock_above(self.head.rank as u32)
     }
 
     /// As [`Lock::lock`], with locks of the same rank held. The caller takes them all in the order
     /// of their addresses, none twice, so that no two CPUs wait for each other.
     #[track_caller]
     pub fn lock_same_rank(&self) -> LockGuard<'_, T> {
-        self.lock_above(self.rank as u32 + 1)
+        self.lock_above(self.head.rank as u32 + 1)
     }
 
     #[inline(always)]
     #[track_caller]
     fn lock_above(&self, bound: u32) -> LockGuard<'_, T> {
         preempt_off();
-        self.note_rank(bound);
-        if !self.try_take() {
-            self.lock_slow();
+        self.head.note_rank(bound);
+        if !self.head.try_take() {
+            self.head.lock_slow();
         }
         LockGuard {
             lock: self,
@@ -103,7 +118,7 @@ impl<T> Lock<T> {
     /// of it, and its rank is not noted.
     pub fn try_lock(&self) -> Option<LockGuard<'_, T>> {
         preempt_off();
-        if !self.try_take() {
+        if !self.head.try_take() {
             preempt_on();
             return None;
         }
@@ -114,6 +129,38 @@ impl<T> Lock<T> {
         })
     }
 
+    /// The lock without its value.
+    #[inline(always)]
+    pub fn head(&self) -> &LockHead {
+        &self.head
+    }
+
+    /// Ends a hold whose guard was leaked.
+    ///
+    /// # Safety
+    /// As for [`LockHead::unlock_leaked`].
+    #[inline(always)]
+    pub unsafe fn unlock_leaked(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.head.unlock_leaked() };
+    }
+
+    /// The value, while the lock is held by a leaked guard.
+    ///
+    /// # Safety
+    /// This M holds the lock through [`LockGuard::leak`], and no other reference to the value is
+    /// in use.
+    #[allow(
+        clippy::mut_from_ref,
+        reason = "the lock is held: the caller's promise"
+    )]
+    pub unsafe fn leaked(&self) -> &mut T {
+        // SAFETY: the caller's promise.
+        unsafe { &mut *self.value.get() }
+    }
+}
+
+impl LockHead {
     /// Takes the lock for a [`LockGuard`] if it is free.
     #[inline(always)]
     fn try_take(&self) -> bool {
@@ -137,6 +184,16 @@ impl<T> Lock<T> {
         }
     }
 
+    /// Gives the lock back; preemption stays off.
+    ///
+    /// # Safety
+    /// This M holds it, and nobody uses the value any more.
+    #[inline(always)]
+    unsafe fn release(&self) {
+        // SAFETY: the caller's promise.
+        unsafe { self.inner.force_unlock() };
+    }
+
     /// Ends a hold whose guard was leaked.
     ///
     /// # Safety
@@ -145,22 +202,8 @@ impl<T> Lock<T> {
     pub unsafe fn unlock_leaked(&self) {
         self.forget_rank();
         // SAFETY: the caller's promise.
-        unsafe { self.inner.force_unlock() };
+        unsafe { self.release() };
         preempt_on();
-    }
-
-    /// The value, while the lock is held by a leaked guard.
-    ///
-    /// # Safety
-    /// This M holds the lock through [`LockGuard::leak`], and no other reference to the value is
-    /// in use.
-    #[allow(
-        clippy::mut_from_ref,
-        reason = "the lock is held: the caller's promise"
-    )]
-    pub unsafe fn leaked(&self) -> &mut T {
-        // SAFETY: the caller's promise.
-        unsafe { &mut *self.inner.as_mut_ptr() }
     }
 
     /// Held ranks are all below `bound`.
@@ -206,7 +249,22 @@ impl<'a, T> LockGuard<'a, T> {
     /// Keeps the lock held beyond the guard; ended by [`Lock::unlock_leaked`] on the same M.
     #[inline(always)]
     pub fn leak(self) -> &'a Lock<T> {
-        core::mem::ManuallyDrop::new(self).lock
+        ManuallyDrop::new(self).lock
+    }
+
+    /// Gives the lock back and leaves preemption off, until the caller's [`preempt_on`].
+    #[inline(always)]
+    pub fn unlock_and_stay(self) {
+        ManuallyDrop::new(self).release();
+    }
+
+    #[inline(always)]
+    fn release(&self) {
+        if self.ranked {
+            self.lock.head.forget_rank();
+        }
+        // SAFETY: held until here; the guard goes.
+        unsafe { self.lock.head.release() };
     }
 }
 
@@ -215,7 +273,7 @@ impl<T> Deref for LockGuard<'_, T> {
     #[inline(always)]
     fn deref(&self) -> &T {
         // SAFETY: the lock is held as long as the guard is there.
-        unsafe { &*self.lock.inner.as_mut_ptr() }
+        unsafe { &*self.lock.value.get() }
     }
 }
 
@@ -223,18 +281,14 @@ impl<T> DerefMut for LockGuard<'_, T> {
     #[inline(always)]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as above.
-        unsafe { &mut *self.lock.inner.as_mut_ptr() }
+        unsafe { &mut *self.lock.value.get() }
     }
 }
 
 impl<T> Drop for LockGuard<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.ranked {
-            self.lock.forget_rank();
-        }
-        // SAFETY: held until here.
-        unsafe { self.lock.inner.force_unlock() };
+        self.release();
         preempt_on();
     }
 }

@@ -313,8 +313,7 @@ impl<T> Chan<T> {
                 // SAFETY: a parked receiver of this channel.
                 unsafe { slot(receiver.elem.get()) }.set(Some(value));
                 let gp = receiver.g;
-                drop(state);
-                park::goready(gp);
+                park::goready_unlock(state, gp);
                 return Ok(());
             }
             Offer::Room => {
@@ -387,9 +386,8 @@ impl<T> Chan<T> {
     ) -> Result<T, RecvTimeoutError> {
         match self.take(&mut state) {
             Taken::Value(value, sender) => {
-                drop(state);
                 if let Some(gp) = sender {
-                    park::goready(gp);
+                    park::goready_unlock(state, gp);
                 }
                 return Ok(value);
             }

@@ -22,7 +22,7 @@ use core::sync::atomic::Ordering;
 
 use crate::arch;
 use crate::arch::switch::{self, GHead, preempt_off, preempt_on};
-use crate::base::lock::{Lock, LockGuard};
+use crate::base::lock::{LockGuard, LockHead};
 use crate::sched::agenda::Item;
 use crate::sched::contention;
 use crate::sched::g::{G, Status, UnlockFn, getg};
@@ -103,19 +103,13 @@ pub fn gopark(unlock: UnlockFn, arg: usize, reason: WaitReason) {
 /// Parks with a lock held, which is released when the goroutine is parked (Go: `goparkunlock`).
 #[inline(always)]
 pub fn gopark_unlock<T>(guard: LockGuard<'_, T>, reason: WaitReason) {
-    gopark(
-        unlock_leaked::<T>,
-        ptr::from_ref(guard.leak()) as usize,
-        reason,
-    );
-}
-
-/// The [`UnlockFn`] that ends a leaked hold of the `Lock<T>` at `lock`.
-pub(super) fn unlock_leaked<T>(_: &'static G, lock: usize) -> bool {
-    // SAFETY: gopark_unlock passed the lock that it left held on this M, and what somebody waits
-    // for with a place in it is alive.
-    unsafe { (*(lock as *const Lock<T>)).unlock_leaked() };
-    true
+    let gp = getg();
+    gp.set_waitreason(reason);
+    let lock = ptr::from_ref(guard.leak().head()) as usize;
+    gp.park_lock.store(lock, Ordering::Relaxed);
+    // SAFETY: goroutines alone park, and the queue under the lock leads back to this one.
+    unsafe { switch::mcall(park_unlock_m) };
+    contention::waited();
 }
 
 /// Parks for ever: nobody knows of it (Go: `block`, and operations on a nil channel).
@@ -130,10 +124,7 @@ unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
     let gp = unsafe { G::of(head) };
     let unlock = gp.park_unlock.load(Ordering::Relaxed);
     let arg = gp.park_lock.load(Ordering::Relaxed);
-    gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
-    trace::stop(getm(), gp, || Stop::Blocked(gp.waitreason_number()));
-    gp.casgstatus(Status::Running, Status::Waiting);
-    dropg(gp);
+    now_waits(gp);
     // SAFETY: gopark stored an UnlockFn.
     let unlock = unsafe { core::mem::transmute::<usize, UnlockFn>(unlock) };
     if !unlock(gp, arg) {
@@ -141,6 +132,27 @@ unsafe extern "C" fn park_m(head: *mut GHead) -> ! {
         schedule::execute(getm(), gp, true, false);
     }
     schedule::schedule()
+}
+
+/// On g0: the second half of [`gopark_unlock`], which has no function to call.
+unsafe extern "C" fn park_unlock_m(head: *mut GHead) -> ! {
+    // SAFETY: mcall passes the goroutine that it saved.
+    let gp = unsafe { G::of(head) };
+    let lock = gp.park_lock.load(Ordering::Relaxed);
+    now_waits(gp);
+    // SAFETY: gopark_unlock left the lock held on this M, and what somebody waits for with a place
+    // in it is alive.
+    unsafe { (*(lock as *const LockHead)).unlock_leaked() };
+    schedule::schedule()
+}
+
+/// On g0: the goroutine is parked, and whatever protects its place in a queue is still held.
+#[inline(always)]
+fn now_waits(gp: &'static G) {
+    gp.waitsince.store(arch::cputicks(), Ordering::Relaxed);
+    trace::stop(getm(), gp, || Stop::Blocked(gp.waitreason_number()));
+    gp.casgstatus(Status::Running, Status::Waiting);
+    dropg(gp);
 }
 
 /// On g0: the M lets go of its goroutine (Go: `dropg`).
@@ -157,6 +169,21 @@ pub fn dropg(gp: &'static G) {
 /// for each park.
 pub fn goready(gp: &'static G) {
     preempt_off();
+    ready(gp);
+    preempt_on();
+}
+
+/// Releases the lock under which a goroutine was taken out of its queue, and readies it.
+#[inline(always)]
+pub fn goready_unlock<T>(guard: LockGuard<'_, T>, gp: &'static G) {
+    guard.unlock_and_stay();
+    ready(gp);
+    preempt_on();
+}
+
+/// [`goready`], preemption is off (Go: `ready`).
+#[inline(always)]
+fn ready(gp: &'static G) {
     trace::unblock(gp);
     gp.casgstatus(Status::Waiting, Status::Runnable);
     let p = getm()
@@ -165,7 +192,6 @@ pub fn goready(gp: &'static G) {
         .expect("a goroutine is readied by an M with a P");
     model::runqput(p, gp, true);
     idle::wakep();
-    preempt_on();
 }
 
 /// Readies all of a queue, in order. No lock that they would run into is held.

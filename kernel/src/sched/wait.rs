@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use crate::arch;
 use crate::base::instant::Instant;
-use crate::base::lock::LockGuard;
+use crate::base::lock::{LockGuard, LockHead};
 use crate::sched::g::{G, getg};
 use crate::sched::idle;
 use crate::sched::m::getm;
@@ -49,6 +49,7 @@ impl Limit {
     }
 
     /// Whether the time is up before the wait begins.
+    #[inline(always)]
     pub fn is_over(self) -> bool {
         match self {
             Limit::Now => true,
@@ -129,8 +130,8 @@ pub fn wait_queued<T>(
     gp.sleep_until_ns.store(until_ns, Ordering::Relaxed);
     let lock = guard.leak();
     park::gopark(
-        arm_and_unlock::<T>,
-        core::ptr::from_ref(lock) as usize,
+        arm_and_unlock,
+        core::ptr::from_ref(lock.head()) as usize,
         reason,
     );
     gp.timer.stop();
@@ -142,10 +143,13 @@ pub fn wait_queued<T>(
     Waited::TimedOut
 }
 
-fn arm_and_unlock<T>(gp: &'static G, lock: usize) -> bool {
+fn arm_and_unlock(gp: &'static G, lock: usize) -> bool {
     // The timer first: after the unlock a waker may run `gp`.
     arm_wait(gp);
-    park::unlock_leaked::<T>(gp, lock)
+    // SAFETY: `wait_queued` left the lock held on this M, and what somebody waits for with a place
+    // in it is alive.
+    unsafe { (*(lock as *const LockHead)).unlock_leaked() };
+    true
 }
 
 /// On g0, for a G that is parked in a wait with a ticket, before the locks of its queues are
