@@ -104,10 +104,8 @@ impl RawRwLock {
     #[inline(always)]
     pub(super) fn try_read(&self) -> bool {
         let mut seen = self.word.load(Ordering::Relaxed);
-        while seen & WRITER == 0 {
-            if seen >= READERS_MAX {
-                too_many_readers();
-            }
+        // One look for both: nearly always there is neither.
+        while seen & (WRITER | READERS_MAX) == 0 {
             match self.word.compare_exchange_weak(
                 seen,
                 seen + READER,
@@ -117,6 +115,9 @@ impl RawRwLock {
                 Ok(_) => return true,
                 Err(now) => seen = now,
             }
+        }
+        if seen & WRITER == 0 {
+            too_many_readers();
         }
         false
     }
@@ -153,7 +154,8 @@ impl RawRwLock {
     #[inline(always)]
     pub(super) fn read_unlock(&self) {
         let before = self.word.fetch_sub(READER, Ordering::Release);
-        if before & WRITER != 0 || before < READER {
+        // The highest bit: there was no reader.
+        if before.wrapping_sub(READER) & (WRITER | READERS_MAX) != 0 {
             self.read_unlock_slow(before);
         }
     }

@@ -75,16 +75,17 @@ impl GroupState {
         let before = self.word.fetch_add(addend, Ordering::AcqRel);
         let word = before.wrapping_add(addend);
         let (now, waiters) = (counter(word), waiters(word));
-        if now > 0 && (waiters == 0 || delta < 0 || now != delta) {
+        // First what is usual.
+        if now >= 0 && waiters == 0 {
             Added::Done
         } else if now < 0 {
             Added::Negative
-        } else if now > 0 {
-            Added::Misuse
-        } else if waiters == 0 {
+        } else if now == 0 {
+            Added::Release
+        } else if delta < 0 || now != delta {
             Added::Done
         } else {
-            Added::Release
+            Added::Misuse
         }
     }
 
