@@ -52,6 +52,8 @@ pub fn find_runnable() -> Found {
             m.p.load(Ordering::Relaxed)
                 .expect("an M that schedules holds a P");
         p.asked.store(false, Ordering::Relaxed);
+        let after_short = p.short_slice.load(Ordering::Relaxed);
+        p.short_slice.store(false, Ordering::Relaxed);
         let timers_ran = p.timers.run_due() > 0;
         // Not a chain of `or_else`, which is a function with a safe point for each link.
         if !usual && let Some(found) = see_to_agenda() {
@@ -64,9 +66,14 @@ pub fn find_runnable() -> Found {
             return found;
         }
         if let Some((gp, inherit_time)) = p.runq.get() {
-            // What is left of the slice, and a new one if hardly anything is: else the tick would
-            // ask it at once, and it would go behind all others for what another one has run.
-            return (gp, inherit_time && !preempt::slice_is_nearly_over(p));
+            // Whom a timer has readied gets a new slice if hardly anything is left: else the tick
+            // would ask it at once, and it would go behind all others for what another one has run.
+            // No others: a pair that readies each other would never come to an end.
+            let timed = timers_ran || after_short;
+            return (
+                gp,
+                inherit_time && !(timed && preempt::slice_is_nearly_over(p)),
+            );
         }
         if let Some(found) = from_global(p) {
             return found;
@@ -191,9 +198,9 @@ fn steal_work(m: &'static M, p: &'static P) -> Option<Found> {
             // Its timers may have made goroutines runnable on this P, its own or an idle one's.
             if last
                 && victim.timers.run_due() > 0
-                && let Some(found) = p.runq.get()
+                && let Some((gp, _)) = p.runq.get()
             {
-                return Some(found);
+                return Some((gp, false)); // nobody has left it any time
             }
             if SCHED.idlep_mask.load(Ordering::Relaxed) & 1 << victim.index() != 0 {
                 continue;

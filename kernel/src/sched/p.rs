@@ -54,6 +54,8 @@ pub struct P {
     pub global_passed: AtomicBool,
     /// Owner: when the slice of the running goroutine ends, in CPU ticks.
     pub slice_end: AtomicU64,
+    /// Owner: the slice is a short one, before which a timer has readied whoever runs next.
+    pub short_slice: AtomicBool,
     /// The tick has found the slice over or a timer due: the next round is to be a whole one.
     pub asked: AtomicBool,
 
@@ -116,6 +118,7 @@ impl P {
             schedtick: Counter::new(),
             global_passed: AtomicBool::new(false),
             slice_end: AtomicU64::new(0),
+            short_slice: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             gfree: LocalFree::new(),
             goid_next: AtomicU64::new(0),

@@ -99,6 +99,8 @@ pub(super) fn begin_short_slice(m: &'static M, p: &'static P) {
     let short_ns = SCHED.slice_ns.load(Ordering::Relaxed) / SHORT_SLICES;
     let short_ticks = SCHED.slice_ticks.load(Ordering::Relaxed) / SHORT_SLICES;
     p.schedtick.add(1);
+    p.short_slice.store(true, Ordering::Relaxed);
+    p.asked.store(true, Ordering::Relaxed); // the next round is to see that, whatever ends this
     let end = arch::cputicks().wrapping_add(short_ticks);
     p.slice_end.store(end, Ordering::Relaxed);
     let end_ns = arch::nanotime() + short_ns;
@@ -134,7 +136,10 @@ pub fn tick(frame: &mut TrapFrame) {
     let Some(gp) = m.curg() else {
         return m.rearm_for_samples(); // on g0: `execute` arms the timer
     };
-    if !(left_ns <= 0 || due || gp.preempt_requested()) || mode() == Mode::Off {
+    if mode() == Mode::Off {
+        return arm_for_next(m, p, now_ns);
+    }
+    if !(left_ns <= 0 || due || gp.preempt_requested()) {
         // The slice began after the timer was armed.
         return arm_slice(m, p);
     }
@@ -156,6 +161,18 @@ pub fn tick(frame: &mut TrapFrame) {
         _ => slice_ns,
     };
     m.rearm(now_ns + again_ns as u64);
+}
+
+/// With preemption off nobody is asked: what is due already waits until the goroutine gives up the
+/// CPU, and has the timer fire no more.
+fn arm_for_next(m: &'static M, p: &'static P, now_ns: u64) {
+    let next = now_ns + SCHED.slice_ns.load(Ordering::Relaxed);
+    let timer = p.timers.min_when();
+    m.rearm(if timer > now_ns {
+        next.min(timer)
+    } else {
+        next
+    });
 }
 
 /// Interrupt: it left work for the scheduler, which the goroutine here, if any, is to let look.
