@@ -208,8 +208,8 @@ fn a_due_timer_preempts_a_hog() {
     let stopped = stop.clone();
     group.go(move || hog(&stopped));
     // Shorter than a busy host stops the guest for now and then, which happens where the timer is
-    // set: then it is due when its sleeper has just parked, and a second time in a row in the global
-    // queue's turn, where the hog goes first, for a short slice (`find::first_of_global`).
+    // set: then it is due when its sleeper has just parked, and a second time in a row in the
+    // global queue's turn, where the hog goes first, for a short slice (`find::first_of_global`).
     let duration = Duration::from_millis(1);
     let (median, max) = median_and_max(50, || {
         let start = Instant::now();
