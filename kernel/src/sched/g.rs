@@ -12,7 +12,7 @@
 //! | runnable | the run queue that holds it | execute → running |
 //! | running | the G itself, on M `m` | gopark → waiting, yield → runnable, goexit → dead |
 //! | waiting | whoever is to ready it | ready → runnable |
-//! | dead | the free list, or the M that just ended it | gfget → runnable |
+//! | dead | the free list, or the M that just ended it | newproc → runnable |
 //!
 //! [`SCAN`] ORed in is a lock on the transition: whoever set it may look at the stack, and
 //! [`G::casgstatus`] waits until it is gone.

@@ -37,6 +37,24 @@
 //!
 //! One lock, [`SCHED`]`.lock`, guards what is global: run queue, idle Ms and Ps, free Gs, the
 //! world's stop. Under it neither a channel's nor a timer's lock is taken (`base::lock::Rank`).
+//!
+//! # What made it fast
+//!
+//! Instructions of one operation (`.ci/icount.sh`), before and after; steps that were counted
+//! together stand together.
+//!
+//! - What a round must see to is one word ([`agenda`]), a yield swaps with the first of the global
+//!   queue under one hold of its lock, a lock's guard is one reference: `gosched_2` 361 → 215,
+//!   `park_unpark_switch` 456 → 347.
+//! - A round with nothing to see to takes the first of the own ring too, dead Gs go by whole chains
+//!   ([`gfree`]), the records of a spawn stand behind one check, small functions of the path are
+//!   inlined before the compiler gives each a safe point: `spawn_exit` 614 → 459.
+//! - The lock of who parks is released without a call, who readies turns preemption on once
+//!   ([`park`]): `chan_unbuf_pingpong` 953 → 849.
+//!
+//! What is left of a rendezvous: two records of the trace in each switch, which `trace=off` spares,
+//! two compare-and-swaps of a status word that a scanner may hold, and the registers that functions
+//! save which never return.
 
 pub mod agenda;
 pub mod attention;
