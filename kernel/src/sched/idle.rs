@@ -9,7 +9,7 @@ use crate::sched::m::{ALLM, M};
 use crate::sched::note::Wake;
 use crate::sched::p::{ALLP, P, PStatus};
 use crate::sched::timers::NEVER;
-use crate::sched::{Inner, SCHED, fatal, lockedm, trace, watchdog};
+use crate::sched::{Inner, SCHED, fatal, lockedm, preempt, trace, watchdog};
 
 /// A set of Ms or Ps by number, the lowest first: work gathers on few CPUs when there is little.
 pub struct IdleSet(u64);
@@ -159,8 +159,10 @@ pub fn acquirep(m: &'static M, p: &'static P) {
     m.p.store(Some(p), Ordering::Relaxed);
     p.set_status(PStatus::Running);
     trace::proc_start(m, p);
-    // What the timer is set to was right for another P: `execute` sets it anew.
+    // What the timer is set to was right for another P: `execute` sets it anew. And who is to
+    // inherit a slice here does not inherit one that ended while nobody had the P.
     m.disarmed();
+    preempt::begin_slice(p);
 }
 
 /// The M lets go of its P (Go: `releasep`).

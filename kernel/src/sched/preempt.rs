@@ -93,6 +93,13 @@ pub fn arm_slice(m: &'static M, p: &'static P) {
     m.rearm(end.min(p.timers.min_when()));
 }
 
+/// On g0: begins a slice.
+#[inline(always)]
+pub(super) fn begin_slice(p: &'static P) {
+    let end = arch::cputicks().wrapping_add(SCHED.slice_ticks.load(Ordering::Relaxed));
+    p.slice_end.store(end, Ordering::Relaxed);
+}
+
 /// On g0: begins a short slice, for a goroutine that others are not to wait for. It is then run as
 /// one that inherits its time.
 pub(super) fn begin_short_slice(m: &'static M, p: &'static P) {

@@ -2,7 +2,6 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::arch;
 use crate::arch::switch;
 use crate::sched::find::Found;
 use crate::sched::g::{G, Status};
@@ -111,8 +110,7 @@ pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool, usual: bool) -
         p.schedtick.add(1);
         // Only noted: the timer that is armed already fires no later than this slice ends, and the
         // tick looks then. So a switch neither writes to the APIC nor converts units.
-        let end = arch::cputicks().wrapping_add(SCHED.slice_ticks.load(Ordering::Relaxed));
-        p.slice_end.store(end, Ordering::Relaxed);
+        preempt::begin_slice(p);
     }
     if !m.is_armed() {
         preempt::arm_slice(m, p);
