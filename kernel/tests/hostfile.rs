@@ -7,6 +7,7 @@ extern crate alloc;
 
 use alloc::format;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use gosched::base::file_name::{MAX_FILE_NAME, is_file_name};
 use gosched::observe::hostfile::{self, Error};
@@ -65,8 +66,13 @@ fn names_are_plain() {
 #[ignore = "ends the image: see .ci/hostfile.sh"]
 fn an_end_amid_a_file() {
     hostfile::append("open", b"all of it").expect("the port is attached");
-    go(|| while hostfile::append("amid", &[b'a'; 4096]).is_ok() {});
-    for _ in 0..1000 {
+    static PIECES: AtomicUsize = AtomicUsize::new(0);
+    go(|| {
+        while hostfile::append("amid", &[b'a'; 4096]).is_ok() {
+            PIECES.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    while PIECES.load(Ordering::Relaxed) == 0 {
         runtime::gosched();
     }
     go(|| panic!("amid a file"));
