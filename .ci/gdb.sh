@@ -130,7 +130,7 @@ TEXT
 TEXT
 
     SMP=1 session "on g0" 2 deadlock : 'hbreak exits::receive' c 'delete 2' \
-        'hbreak gosched::sched::park::park_m' c 'info goroutines' 'info ms' \
+        'hbreak gosched::sched::park::park_unlock_m' c 'info goroutines' 'info ms' \
         'goroutine 1 bt' bt 'delete' c <<'TEXT'
 ...
 * 1     running              CPU 0  exits::receive
@@ -141,7 +141,7 @@ TEXT
 #* exits::receive () at kernel/examples/exits.rs:*
 ...
 #* 0x* in gosched::arch::switch::goexit::*
-#0  gosched::sched::park::park_m () at *
+#0  gosched::sched::park::park_unlock_m () at *
 #1  0x* in gosched::arch::switch::mcall::*
 ...
 ! *Python*
