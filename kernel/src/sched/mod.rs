@@ -48,7 +48,7 @@
 //!   `park_unpark_switch` 456 → 347.
 //! - A round with nothing to see to takes the first of the own ring too, dead Gs go by whole chains
 //!   ([`gfree`]), the records of a spawn stand behind one check, small functions of the path are
-//!   inlined before the compiler gives each a safe point: `spawn_exit` 614 → 459.
+//!   inlined before the compiler gives each a safe point: `spawn_exit` 614 → 464.
 //! - The lock of who parks is released without a call, who readies turns preemption on once
 //!   ([`park`]): `chan_unbuf_pingpong` 953 → 849.
 //!
