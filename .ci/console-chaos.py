@@ -137,7 +137,7 @@ COMMANDS = {
     "freeze": ([""], [r"frozen; thaw lets them go on"]),
     "thaw": ([""], [rf"{N} goroutines were ready to run"]),
     "cpus": ([""], [r"CPU   P STATE +IDLE  SPINNING  LOCKS", rf" *{N} +(?:-|{N}) \S.* +\d+\.\d% +\d+\.\d% +{N}"]),
-    "irq": ([""], [r"CPU +TIMER +IPIS GOT +SENT", rf" *{N} +{N} +{N} +{N}"]),
+    "irq": ([""], [r"CPU +TIMER +IPIS GOT +SENT", rf" *{N} +{N} +{N} +{N}", rf"CPUs called again that had not woken up: {N}"]),
     "timers": (
         [""],
         [rf"P +{N}: {N} timers, (?:none is due|the first (?:in \d+\.\d{{3}}s|is due))", rf"goroutine +{N} \[{REASON}\] (?:in \d+\.\d{{3}}s|is due)"],

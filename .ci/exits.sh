@@ -418,7 +418,7 @@ TEXT
 
 # ---- Kernel command lines that are refused -------------------------------------------------------
 
-keys='gomaxprocs sched preempt slice_us seed chaos schedtrace scheddetail traceback trace run args'
+keys='gomaxprocs sched preempt slice_us seed chaos schedtrace scheddetail traceback trace run args faults'
 refused "unknown key \"bogus\"; allowed: $keys" bogus=1
 refused "unknown key \"Seed\"; allowed: $keys" Seed=1
 refused '"preempt" is not key=value' preempt

@@ -144,7 +144,10 @@ fn read_options(info: &BootInfo) {
         None => &[],
     };
     match Options::parse(line) {
-        Ok(options) => cmdline::init(options),
+        Ok(options) => {
+            mem::set_faults(&options.faults);
+            cmdline::init(options);
+        }
         Err(error) => refuse(error),
     }
 }
@@ -171,6 +174,7 @@ fn init_scheduler() {
     }
     let seed = options.seed.unwrap_or_else(arch::cputicks);
     SCHED.seed.store(seed, Ordering::Relaxed);
+    arch::set_faults(&options.faults.machine, seed);
     SCHED
         .chaos
         .store(u32::from(options.chaos_percent), Ordering::Relaxed);

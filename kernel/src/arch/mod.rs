@@ -20,6 +20,7 @@
 //! | [`flush_tlb`] | forgets all translations of this CPU |
 //! | [`freeze_others`], [`frozen_frame`] | stop all other CPUs for good, and where each was |
 //! | [`hold()`], [`Held`], [`Place`] | stop some CPUs where they are for the time of a function |
+//! | [`set_faults`] | what goes wrong on purpose |
 //! | [`set_handlers`] | the one way up: what the interrupts call |
 //! | [`phys_to_virt`] | physical memory as the kernel sees it |
 //! | [`console_write`], [`console_read`] | raw bytes of the serial console |
@@ -30,6 +31,7 @@
 //! | [`exit`] | ends the image with a status |
 
 pub mod exceptions;
+pub mod faults;
 pub mod hold;
 pub use self::hold::Place;
 pub mod switch;
@@ -61,7 +63,8 @@ pub use x86_64::cost;
 #[cfg(not(test))]
 pub use imp::{
     BootFacts, CpuName, CpuStacks, Description, Handlers, Refusal, Source, StartError,
-    choose_trampoline, describe, init_boot_cpu, init_boot_cpu_early, set_handlers, start_cpu,
+    choose_trampoline, describe, init_boot_cpu, init_boot_cpu_early, set_faults, set_handlers,
+    start_cpu,
 };
 
 #[cfg(test)]

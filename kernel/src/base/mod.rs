@@ -5,6 +5,7 @@ pub mod aref;
 pub mod cmdline;
 pub mod console;
 pub mod counter;
+pub mod faults;
 pub mod file_name;
 pub mod instant;
 pub mod intrinsics;

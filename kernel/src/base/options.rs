@@ -13,8 +13,12 @@
 use alloc::string::String;
 use core::fmt;
 
-use crate::base::file_name::is_file_name;
+use crate::base::faults::{self, Faults};
 use crate::base::quoted::Quoted;
+
+mod word;
+
+use self::word::{Word, next_word};
 
 /// What the kernel was asked for at boot.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -43,6 +47,8 @@ pub struct Options {
     pub run: Option<String>,
     /// The arguments of a test or benchmark image, white space between them.
     pub args: Option<String>,
+    /// What shall go wrong.
+    pub faults: Faults,
 }
 
 /// A time slice in microseconds; Go's 10 ms by default.
@@ -131,7 +137,7 @@ struct Key {
     meaning: &'static str,
 }
 
-const KEYS: [Key; 12] = [
+const KEYS: [Key; 13] = [
     Key {
         name: "gomaxprocs",
         allowed: "a number from 1 to the number of CPUs",
@@ -191,6 +197,11 @@ const KEYS: [Key; 12] = [
         name: "args",
         allowed: "words",
         meaning: "arguments of a test or benchmark image",
+    },
+    Key {
+        name: "faults",
+        allowed: faults::ALLOWED,
+        meaning: "what goes wrong on purpose, to see that the kernel bears it",
     },
 ];
 
@@ -256,7 +267,8 @@ impl Options {
             "traceback" => self.traceback = word.one_of(key, &TRACEBACKS)?,
             "trace" => self.trace = Some(word.file_name(key)?),
             "run" => self.run = Some(word.text()?),
-            _ => self.args = Some(word.text()?),
+            "args" => self.args = Some(word.text()?),
+            _ => self.faults = word.read(key, Faults::parse)?,
         }
         Ok(())
     }
@@ -291,107 +303,6 @@ impl Default for SliceUs {
     fn default() -> Self {
         Self(10_000)
     }
-}
-
-/// A word of the line.
-struct Word<'a> {
-    key: &'a str,
-    /// Without the quotes, escapes as they stand.
-    raw: &'a str,
-    quoted: bool,
-}
-
-impl<'a> Word<'a> {
-    fn refused(&self, key: &'static Key) -> OptionError<'a> {
-        OptionError::Value {
-            key: key.name,
-            value: self.raw,
-            allowed: key.allowed,
-        }
-    }
-
-    /// Decimal digits and nothing else, within the limits.
-    fn number(&self, min: u64, max: u64) -> Option<u64> {
-        let digits = !self.raw.is_empty() && self.raw.bytes().all(|b| b.is_ascii_digit());
-        let number = self.raw.parse().ok().filter(|_| digits)?;
-        (min..=max).contains(&number).then_some(number)
-    }
-
-    fn one_of<T: Copy>(
-        &self,
-        key: &'static Key,
-        names: &[(&str, T)],
-    ) -> Result<T, OptionError<'a>> {
-        let found = names.iter().find(|(name, _)| *name == self.raw);
-        found
-            .map(|&(_, value)| value)
-            .ok_or_else(|| self.refused(key))
-    }
-
-    fn file_name(&self, key: &'static Key) -> Result<String, OptionError<'a>> {
-        match is_file_name(self.raw) {
-            true => Ok(self.raw.into()),
-            false => Err(self.refused(key)),
-        }
-    }
-
-    /// The value with its escapes resolved.
-    fn text(&self) -> Result<String, OptionError<'a>> {
-        let mut text = String::with_capacity(self.raw.len());
-        let mut chars = self.raw.chars();
-        while let Some(c) = chars.next() {
-            match c {
-                '\\' if self.quoted => match chars.next() {
-                    Some(escaped @ ('"' | '\\')) => text.push(escaped),
-                    other => return Err(OptionError::Escape(self.key, other.unwrap_or('\\'))),
-                },
-                c => text.push(c),
-            }
-        }
-        Ok(text)
-    }
-}
-
-/// Splits the first word off a line that does not begin with white space.
-fn next_word(line: &str) -> Result<(Word<'_>, &str), OptionError<'_>> {
-    let end = line
-        .find(|c: char| c.is_ascii_whitespace())
-        .unwrap_or(line.len());
-    let key_value = line[..end].split_once('=');
-    let (key, value) = key_value.ok_or(OptionError::NotKeyValue(&line[..end]))?;
-    if !value.starts_with('"') {
-        if value.contains('"') {
-            return Err(OptionError::MisplacedQuote(key));
-        }
-        return Ok((
-            Word {
-                key,
-                raw: value,
-                quoted: false,
-            },
-            &line[end..],
-        ));
-    }
-    let inner = &line[key.len() + 2..];
-    let mut escaped = false;
-    let closing = inner.find(|c: char| {
-        let closes = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        closes
-    });
-    let closing = closing.ok_or(OptionError::Unclosed(key))?;
-    let after = &inner[closing + 1..];
-    if !after.is_empty() && !after.starts_with(|c: char| c.is_ascii_whitespace()) {
-        return Err(OptionError::MisplacedQuote(key));
-    }
-    Ok((
-        Word {
-            key,
-            raw: &inner[..closing],
-            quoted: true,
-        },
-        after,
-    ))
 }
 
 /// All keys with what they take and mean, one line each.
@@ -450,6 +361,9 @@ impl fmt::Display for Options {
             if let Some(text) = text {
                 write!(f, " {key}={}", Quoted(text))?;
             }
+        }
+        if self.faults != Faults::default() {
+            write!(f, " faults={}", self.faults)?;
         }
         Ok(())
     }

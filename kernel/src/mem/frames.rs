@@ -31,7 +31,9 @@
 use conquer_once::spin::OnceCell;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::refusal::Refusal;
 use super::{FRAME_SIZE, PHYSICAL_MEMORY};
+use crate::base::faults::Nth;
 
 /// Memory below stays free for what the machine wants there: the real-mode code that starts the
 /// other CPUs, the tables of the firmware.
@@ -88,6 +90,7 @@ pub struct Frames {
     fresh: AtomicU32,
     /// Frames that nobody owns nor has been promised.
     free: AtomicUsize,
+    refusal: Refusal,
 }
 
 /// The kernel's frames.
@@ -138,6 +141,7 @@ impl Frames {
             freed: AtomicU64::new(NONE as u64),
             fresh: AtomicU32::new(0),
             free: AtomicUsize::new(0),
+            refusal: Refusal::new(),
         }
     }
 
@@ -186,6 +190,11 @@ impl Frames {
         self.free.store(total as usize, Ordering::Release);
     }
 
+    /// Refuses the nth request from now on, but for those of a dying kernel.
+    pub(super) fn refuse(&self, nth: Nth) {
+        self.refusal.set(nth);
+    }
+
     /// One frame, or `None` when only the reserve for more urgent requests is left.
     pub(super) fn alloc(&self, urgency: Urgency) -> Option<u64> {
         let layout = self.layout.try_get().ok()?;
@@ -194,6 +203,9 @@ impl Frames {
             Urgency::Fault => layout.reserve,
             Urgency::Dying => 0,
         };
+        if urgency != Urgency::Dying && self.refusal.strikes() {
+            return None;
+        }
         let promised = |free: usize| (free > floor).then(|| free - 1);
         self.free
             .fetch_update(Ordering::Acquire, Ordering::Relaxed, promised)

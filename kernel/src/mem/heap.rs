@@ -23,12 +23,14 @@ use core::ptr::{self, NonNull};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::magazine::Magazines;
+use super::refusal::Refusal;
 use super::slab::{CLASSES, Central, Chain, Class, SLAB_SIZE};
 use super::space::{self, Unmapped};
 use super::spans::{self, MAX_BALLOONS, Spans};
 use super::{FRAME_SIZE, emergency, large};
 use crate::arch::MAX_CPUS;
 use crate::arch::switch::{cpu_index, getg, getm, preempt_off, preempt_on};
+use crate::base::faults::Nth;
 use crate::base::lock::{Lock, Rank};
 
 /// What a slab asks the heap for.
@@ -50,6 +52,16 @@ static ALLOCATOR: Heap = Heap::new();
 /// Set for good when the kernel begins to die.
 static DYING: AtomicBool = AtomicBool::new(false);
 
+/// Not every request goes the usual way: the kernel is dying, or one is to be refused.
+static UNUSUAL: AtomicBool = AtomicBool::new(false);
+static REFUSAL: Refusal = Refusal::new();
+
+/// Refuses the nth request from now on.
+pub(super) fn refuse(nth: Nth) {
+    REFUSAL.set(nth);
+    UNUSUAL.store(true, Ordering::Relaxed);
+}
+
 /// Copies of counts that live under locks, for [`super::usage`]; written under those locks.
 static SLABS_FREE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLASSES];
 
@@ -57,6 +69,7 @@ static SLABS_FREE: [AtomicUsize; CLASSES] = [const { AtomicUsize::new(0) }; CLAS
 /// a dying kernel, whose other CPUs may have been stopped while they held the heap's locks.
 pub fn set_emergency() {
     DYING.store(true, Ordering::Release);
+    UNUSUAL.store(true, Ordering::Release);
 }
 
 /// Unmaps what lies free in the heap, but for less than 64 KiB here and there. `flush` is called
@@ -105,15 +118,10 @@ pub(super) fn used_bytes() -> usize {
 unsafe impl GlobalAlloc for Heap {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if DYING.load(Ordering::Relaxed) {
-            return emergency::alloc(layout);
+        if UNUSUAL.load(Ordering::Relaxed) {
+            return self.alloc_unusually(layout);
         }
-        assert_not_in_interrupt();
-        let block = match Class::of(layout) {
-            Some(class) => self.alloc_small(class),
-            None => self.alloc_large(layout),
-        };
-        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+        self.alloc_usually(layout)
     }
 
     #[inline]
@@ -206,6 +214,27 @@ impl Heap {
             centrals,
             spans: Lock::new(Rank::Heap, Spans::new()),
         }
+    }
+
+    #[inline]
+    fn alloc_usually(&self, layout: Layout) -> *mut u8 {
+        assert_not_in_interrupt();
+        let block = match Class::of(layout) {
+            Some(class) => self.alloc_small(class),
+            None => self.alloc_large(layout),
+        };
+        block.map_or(ptr::null_mut(), NonNull::as_ptr)
+    }
+
+    #[cold]
+    fn alloc_unusually(&self, layout: Layout) -> *mut u8 {
+        if DYING.load(Ordering::Relaxed) {
+            return emergency::alloc(layout);
+        }
+        if REFUSAL.strikes() {
+            return ptr::null_mut();
+        }
+        self.alloc_usually(layout)
     }
 
     #[inline]

@@ -12,7 +12,8 @@
 //!
 //! What must work while anything may be locked (a page fault that grows a stack) has no lock.
 //! Running out of memory is `None` or a null pointer to the caller; the last frames are kept back,
-//! first for stacks that are growing, then for the report ([`frames::Urgency`]).
+//! first for stacks that are growing, then for the report ([`frames::Urgency`]). A request can be
+//! refused on purpose as well ([`set_faults`]).
 
 pub mod blocks;
 pub mod emergency;
@@ -22,6 +23,7 @@ pub mod frames;
 pub mod heap;
 mod large;
 mod magazine;
+mod refusal;
 mod slab;
 pub mod space;
 mod spans;
@@ -30,6 +32,8 @@ pub mod sysstack;
 
 use conquer_once::spin::OnceCell;
 use core::fmt;
+
+use crate::base::faults::Faults;
 
 /// Bytes of a frame and of a page.
 pub const FRAME_SIZE: usize = 4096;
@@ -52,6 +56,16 @@ pub const BOOT: usize = 0xffff_e000_0000_0000;
 pub fn init(regions: &[(u64, u64)]) {
     frames::init(regions);
     space::init();
+}
+
+/// From now on, refuses the block and the frame that are to be refused. Once, at boot.
+pub fn set_faults(faults: &Faults) {
+    if let Some(nth) = faults.block {
+        heap::refuse(nth);
+    }
+    if let Some(nth) = faults.frame {
+        frames::global().refuse(nth);
+    }
 }
 
 /// What to do when memory is short: see [`on_shortage`].

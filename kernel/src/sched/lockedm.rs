@@ -24,7 +24,7 @@ use crate::sched::g::{G, Status, getg};
 use crate::sched::m::{ALLM, M, getm};
 use crate::sched::note::Wake;
 use crate::sched::timers::NEVER;
-use crate::sched::{Inner, SCHED, fatal, idle, park, preempt};
+use crate::sched::{Inner, SCHED, fatal, idle, park, preempt, watchdog};
 
 /// Locks the running goroutine to its M (Go: `LockOSThread`). Nests.
 pub fn lock_os_thread() {
@@ -244,7 +244,13 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     // Input that comes to this CPU is for whoever is free; each is told once.
     let told = Cell::new(false);
     let untold_input = || SCHED.agenda.has(Item::Input) && !told.get();
-    while m.sleep(NEVER, untold_input) != Wake::Signalled {
+    loop {
+        // Where all Ms wait for locked goroutines, the one that called another is its only witness.
+        let wake = m.sleep(watchdog::keep_watch(m, NEVER), untold_input);
+        watchdog::stop_watching(m);
+        if wake == Wake::Signalled {
+            break;
+        }
         if untold_input() {
             idle::wakep();
             told.set(true);

@@ -2,21 +2,26 @@
 //!
 //! # Protocol
 //!
-//! Words: `key` (0 or signalled), `halted` (the CPU is in, or about to enter, `hlt`).
+//! Words: `key` (clear or signalled), `cpu` (awake; halted: in `hlt`, or about to enter it; called:
+//! as halted, but an IPI is on its way).
 //!
 //! ```text
 //! sleeper                               waker
 //!   interrupts off                        key = signalled
-//!   halted = true                         fence (SeqCst)
-//!   fence (SeqCst)                        if halted.swap(false): send IPI
+//!   cpu = halted                          fence (SeqCst)
+//!   fence (SeqCst)                        if cpu was halted, now called: send IPI
 //!   if key signalled or work(): undo
 //!   sti; hlt                              (the IPI ends hlt)
+//!   cpu = awake
 //! ```
 //!
 //! Of the two stores at least one is seen by the other side's load, by the two fences: either the
-//! sleeper sees the key, or the waker sees `halted` and sends the IPI, which stays pending while
+//! sleeper sees the key, or the waker sees halted and sends the IPI, which stays pending while
 //! interrupts are off and ends the `hlt` (the instruction after `sti` runs before any interrupt,
-//! Intel SDM vol. 2, STI). The swap lets one waker of many send it.
+//! Intel SDM vol. 2, STI). The exchange lets one waker of many send it.
+//!
+//! A CPU that stays called has lost its IPI: no machine should do that, but the
+//! [`watchdog`](super::watchdog) sends another rather than leave the work to wait.
 //!
 //! `work` is what interrupts leave behind for any M (input): the same argument covers it, with the
 //! interrupt handler on the waker's side, on this CPU or another.
@@ -37,10 +42,14 @@ pub enum Wake {
 const CLEAR: u32 = 0;
 const SIGNALLED: u32 = 1;
 
+const AWAKE: u32 = 0;
+const HALTED: u32 = 1;
+const CALLED: u32 = 2;
+
 /// A one-shot event.
 pub struct Note {
     key: AtomicU32,
-    halted: AtomicU32,
+    cpu: AtomicU32,
 }
 
 impl Note {
@@ -49,7 +58,7 @@ impl Note {
     pub const fn new() -> Self {
         Self {
             key: AtomicU32::new(CLEAR),
-            halted: AtomicU32::new(0),
+            cpu: AtomicU32::new(AWAKE),
         }
     }
 
@@ -58,7 +67,7 @@ impl Note {
     pub fn new() -> Self {
         Self {
             key: AtomicU32::new(CLEAR),
-            halted: AtomicU32::new(0),
+            cpu: AtomicU32::new(AWAKE),
         }
     }
 
@@ -79,16 +88,20 @@ impl Note {
     #[must_use = "a halted CPU sleeps on without its interrupt"]
     pub fn poke(&self) -> bool {
         fence(Ordering::SeqCst);
-        self.halted.load(Ordering::Relaxed) != 0 && self.halted.swap(0, Ordering::Relaxed) != 0
+        self.cpu.load(Ordering::Relaxed) == HALTED
+            && self
+                .cpu
+                .compare_exchange(HALTED, CALLED, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
     }
 
     /// Sleeper, interrupts off: announces the halt. False if there is a reason not to.
     #[must_use = "what stands against the halt must be looked at"]
     pub fn prepare(&self, work: impl Fn() -> bool) -> bool {
-        self.halted.store(1, Ordering::Relaxed);
+        self.cpu.store(HALTED, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if self.key.load(Ordering::Acquire) == SIGNALLED || work() {
-            self.halted.store(0, Ordering::Relaxed);
+            self.cpu.store(AWAKE, Ordering::Relaxed);
             return false;
         }
         true
@@ -96,7 +109,7 @@ impl Note {
 
     /// Sleeper: awake again, for whatever reason.
     pub fn awake(&self) {
-        self.halted.store(0, Ordering::Relaxed);
+        self.cpu.store(AWAKE, Ordering::Relaxed);
     }
 
     /// Whether it is signalled.
@@ -104,9 +117,15 @@ impl Note {
         self.key.load(Ordering::Acquire) == SIGNALLED
     }
 
-    /// Whether the CPU halts: for interrupt handlers on the same CPU, and for displays.
+    /// Whether the CPU halts and an IPI to it is on its way, or lost.
+    pub fn is_called(&self) -> bool {
+        self.cpu.load(Ordering::Relaxed) == CALLED
+    }
+
+    /// Whether the CPU halts, and nobody calls it: for interrupt handlers on the same CPU, and for
+    /// displays.
     pub fn is_halted(&self) -> bool {
-        self.halted.load(Ordering::Relaxed) != 0
+        self.cpu.load(Ordering::Relaxed) == HALTED
     }
 }
 

@@ -20,6 +20,9 @@ use crate::sched::{SCHED, disable, fatal, idle, preempt};
 
 /// How often the request to stop is repeated.
 const RETRY_NS: u64 = 100_000;
+/// How often a flush of TLBs is asked for again: no interrupt should be lost, but if one were, all
+/// would wait for it.
+const ASK_AGAIN_NS: u64 = 20_000_000;
 /// A world that does not stop for this long will never (preemption switched off, a goroutine in an
 /// endless loop).
 const STUCK_NS: u64 = 60_000_000_000;
@@ -202,16 +205,23 @@ pub fn flush_all_tlbs() {
     arch::flush_tlb();
     let generation = TLB_GENERATION.fetch_add(1, Ordering::SeqCst) + 1;
     let others = SCHED.allm().filter(|m| !core::ptr::eq(*m, me));
-    for m in others.clone() {
+    let ask = |m: &M| {
         me.stats.ipis_sent.add(1);
         arch::send_ipi(m.id(), arch::Ipi::FlushTlb);
-    }
+    };
+    others.clone().for_each(ask);
     let start = arch::nanotime();
     for m in others {
+        let mut asked = start;
         while m.tlb_generation.load(Ordering::Acquire) < generation {
             arch::pause();
-            if arch::nanotime() - start > STUCK_NS {
+            let now = arch::nanotime();
+            if now - start > STUCK_NS {
                 fatal::throw("flush of TLBs: a CPU does not answer");
+            }
+            if now - asked > ASK_AGAIN_NS {
+                asked = now;
+                ask(m);
             }
         }
     }

@@ -21,6 +21,13 @@
 //!
 //! Each silence is reported once. The image goes on.
 //!
+//! # Calls that nobody hears
+//!
+//! A CPU that halts and is called (`note`) has an IPI on its way. One that is seen called for
+//! [`CALL_NS`] is called again: a machine that loses an interrupt is slow then, not stuck. A CPU
+//! that is about to halt itself while another is called sleeps no longer than that, so somebody is
+//! there to see it; an interrupt too many does no harm.
+//!
 //! With one CPU there is nobody to look. Preemption that is off is not looked for: the timer still
 //! ticks then, and others can do the work.
 
@@ -34,6 +41,8 @@ use crate::sched::{SCHED, preempt, sysmon};
 const PERIOD_NS: u64 = 100_000_000;
 /// How long an idle M sleeps that watches.
 const WATCH_NS: u64 = 250_000_000;
+/// How long a CPU may be called without waking up.
+const CALL_NS: u64 = 20_000_000;
 /// Silence that is looked into.
 const SILENCE_NS: u64 = 1_000_000_000;
 /// How soon a CPU that runs stands still when an NMI comes.
@@ -53,6 +62,8 @@ struct Watched {
     since_ns: AtomicU64,
     samples: AtomicU32,
     reported: AtomicBool,
+    /// Since when it has been seen called; 0: it was not.
+    called_ns: AtomicU64,
 }
 
 static WATCHED: [Watched; MAX_CPUS] = [const {
@@ -61,10 +72,13 @@ static WATCHED: [Watched; MAX_CPUS] = [const {
         since_ns: AtomicU64::new(0),
         samples: AtomicU32::new(0),
         reported: AtomicBool::new(false),
+        called_ns: AtomicU64::new(0),
     }
 }; MAX_CPUS];
 
 static NEXT_NS: AtomicU64 = AtomicU64::new(0);
+static NEXT_CALL_NS: AtomicU64 = AtomicU64::new(0);
+static CALLED_AGAIN: AtomicU64 = AtomicU64::new(0);
 /// 1 + number of the idle M that watches, or 0.
 static WATCHER: AtomicUsize = AtomicUsize::new(0);
 /// Since when a report waits to be printed; `u64::MAX`: none.
@@ -87,6 +101,7 @@ pub fn set_reporter(copy: Copy, print: Print) {
 
 /// Interrupt: looks if it is time, and prints a report that nobody has printed.
 pub fn tick(now_ns: u64) {
+    call_again(now_ns);
     if now_ns >= NEXT_NS.load(Ordering::Relaxed) {
         look(now_ns);
         if REPORT_NS.load(Ordering::Relaxed) != u64::MAX {
@@ -125,6 +140,7 @@ pub fn keep_watch(m: &'static M, until_ns: u64) -> u64 {
     let watcher = WATCHER.compare_exchange(0, me, Ordering::Relaxed, Ordering::Relaxed);
     match watcher {
         Err(other) if other != me => until_ns,
+        _ if SCHED.allm().any(|m| m.park.is_called()) => until_ns.min(arch::nanotime() + CALL_NS),
         _ => until_ns.min(arch::nanotime() + WATCH_NS),
     }
 }
@@ -135,6 +151,7 @@ pub fn stop_watching(m: &'static M) {
         return;
     }
     let now_ns = arch::nanotime();
+    call_again(now_ns);
     if now_ns >= NEXT_NS.load(Ordering::Relaxed) {
         look(now_ns);
         poll();
@@ -151,6 +168,32 @@ pub fn woken(m: &'static M) {
     {
         idle.poke();
     }
+}
+
+/// Calls the CPUs again that have been called and do not wake. Two CPUs may do so at once.
+fn call_again(now_ns: u64) {
+    if now_ns < NEXT_CALL_NS.load(Ordering::Relaxed) {
+        return;
+    }
+    NEXT_CALL_NS.store(now_ns + CALL_NS / 2, Ordering::Relaxed);
+    for m in SCHED.allm() {
+        let since = &WATCHED[m.id()].called_ns;
+        let since_ns = since.load(Ordering::Relaxed);
+        if !m.park.is_called() {
+            since.store(0, Ordering::Relaxed);
+        } else if since_ns == 0 {
+            since.store(now_ns, Ordering::Relaxed);
+        } else if now_ns.saturating_sub(since_ns) >= CALL_NS {
+            since.store(now_ns, Ordering::Relaxed);
+            CALLED_AGAIN.fetch_add(1, Ordering::Relaxed);
+            arch::send_ipi(m.id(), arch::Ipi::Wake);
+        }
+    }
+}
+
+/// How often a CPU was called again that had not woken up.
+pub fn called_again() -> u64 {
+    CALLED_AGAIN.load(Ordering::Relaxed)
 }
 
 /// Looks at all other CPUs, unless another one does.

@@ -6,6 +6,7 @@ use core::sync::atomic::Ordering;
 
 use crate::sched::SCHED;
 use crate::sched::m::M;
+use crate::sched::watchdog;
 use crate::shell::Command;
 use crate::shell::commands::no_arguments;
 use crate::{arch, print};
@@ -69,6 +70,8 @@ pub(super) const IRQ: Command = Command {
                 m.stats.ipis_sent.get()
             );
         }
+        let again = watchdog::called_again();
+        text += &format!("CPUs called again that had not woken up: {again}\n");
         print!("{text}");
         Ok(())
     },

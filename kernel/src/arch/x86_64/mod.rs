@@ -3,7 +3,7 @@
 //! Reading order: `cpu`, `gdt`, `idt`, `traps` (how an interrupt comes in), `exceptions`,
 //! `freeze`, `hold`; `acpi`, `apic`, `ioapic` (what is there and who interrupts whom); `calibrate`,
 //! `clock`, `timer` (time); `trampoline`, `tsc_sync`, `smp` (more than one CPU); `serial`,
-//! `power`, `describe`. Beside the seam: `cost`, for the tour.
+//! `power`, `describe`; `faults`, made on purpose. Beside the seam: `cost`, for the tour.
 //!
 //! Invariants: no heap is used anywhere below; everything that boot finds is set once; every
 //! wait is bounded and pauses. Code here calls up only through [`Handlers`]. A machine that
@@ -19,6 +19,7 @@ mod clock;
 pub mod cost;
 mod cpu;
 mod describe;
+mod faults;
 mod freeze;
 mod gdt;
 mod hold;
@@ -39,6 +40,7 @@ pub use self::calibrate::Source;
 pub use self::clock::{nanotime, ns_to_cputicks};
 pub use self::cpu::{CpuName, cputicks, flush_tlb, halt, pause};
 pub use self::describe::{Description, describe};
+pub use self::faults::set_faults;
 pub use self::freeze::{freeze_others, frozen_frame};
 pub use self::gdt::CpuStacks;
 pub use self::hold::{Held, hold};

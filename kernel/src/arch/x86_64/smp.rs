@@ -19,6 +19,7 @@ use super::acpi::Platform;
 use super::apic::{self, Ipi};
 use super::clock;
 use super::cpu;
+use super::faults;
 use super::gdt::{self, CpuStacks};
 use super::idt;
 use super::timer;
@@ -141,7 +142,7 @@ pub(super) fn online() -> impl Iterator<Item = usize> {
 /// Sends an IPI to CPU `cpu`. Nothing happens if it does not run.
 pub fn send_ipi(cpu: usize, ipi: Ipi) {
     if ONLINE[cpu].load(Ordering::Acquire) {
-        apic::send(apic_id(cpu), ipi.command());
+        faults::send(cpu, ipi);
     }
 }
 
@@ -198,10 +199,15 @@ fn kick(index: usize, page: u64) -> Result<(), StartError> {
     let state = || MAILBOX.state.load(Ordering::Acquire);
     let settled_ns = INIT_SENT_NS.load(Ordering::Relaxed) + INIT_TO_SIPI_NS;
     clock::spin_until(settled_ns.saturating_sub(clock::nanotime()), || false);
-    apic::send(apic_id, apic::startup_command(page));
+    let start = || {
+        if !faults::is_absent(index) {
+            apic::send(apic_id, apic::startup_command(page));
+        }
+    };
+    start();
     let mut arrived = clock::spin_until(SIPI_TO_SIPI_NS, || state() != trampoline::POSTED);
     if !arrived {
-        apic::send(apic_id, apic::startup_command(page));
+        start();
         arrived = clock::spin_until(START_TIMEOUT_NS, || state() != trampoline::POSTED);
     }
     let taken_back = || {

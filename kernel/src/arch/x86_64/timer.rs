@@ -17,6 +17,7 @@ use super::apic::{self, vector};
 use super::calibrate;
 use super::clock;
 use super::cpu;
+use super::faults;
 use crate::arch::switch::cpu_index;
 
 /// Divide configuration 0b1011 (Intel SDM vol. 3, figure 11-10).
@@ -87,7 +88,7 @@ pub(super) fn init_this_cpu() {
 pub fn set_deadline(deadline_ns: u64) {
     // Only this CPU's own interrupts read it.
     DEADLINES[cpu_index()].store(deadline_ns, Ordering::Relaxed);
-    program(deadline_ns);
+    program(faults::deadline(deadline_ns));
 }
 
 /// In the timer interrupt: has the deadline been reached? If so it is used up; if not, the timer

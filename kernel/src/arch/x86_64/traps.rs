@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use super::MAX_CPUS;
 use super::apic::{self, vector};
+use super::faults;
 use super::hold;
 use super::idt;
 use super::power;
@@ -162,6 +163,7 @@ fn interrupt(table: &Handlers, number: u64, frame: &mut TrapFrame) {
     match number {
         vector::TIMER => {
             if timer::expired() {
+                faults::on_tick();
                 (table.tick)(frame);
             }
         }

@@ -2,6 +2,9 @@
 
 use alloc::string::{String, ToString};
 
+use crate::arch::faults::Faults as Machine;
+use crate::base::faults::Faults;
+
 use super::{OptionError, Options, PreemptMode, SchedModel, SliceUs, Traceback, usage};
 
 fn parse(line: &str) -> Result<Options, String> {
@@ -36,7 +39,7 @@ fn nothing_asked_is_the_default() {
 fn every_key_is_read() {
     let line = "gomaxprocs=3 sched=global preempt=coop slice_us=100 seed=18446744073709551615 \
                 chaos=100 schedtrace=1000 scheddetail=1 traceback=system trace=a.out \
-                run=\"stats; exit\" args=a";
+                run=\"stats; exit\" args=a faults=lost:5";
     let want = Options {
         gomaxprocs: Some(3),
         sched: SchedModel::Global,
@@ -50,6 +53,13 @@ fn every_key_is_read() {
         trace: Some("a.out".into()),
         run: Some("stats; exit".into()),
         args: Some("a".into()),
+        faults: Faults {
+            machine: Machine {
+                lost: 5,
+                ..Machine::default()
+            },
+            ..Faults::default()
+        },
     };
     assert_eq!(parse(line).unwrap(), want);
     assert_eq!(
@@ -102,7 +112,8 @@ fn each_fault_is_named_with_what_is_allowed() {
     assert!(error("traceback=crash").ends_with("allowed: none, single, all or system"));
     assert!(error("trace=../x").starts_with("trace=\"../x\" is not allowed"));
     let unknown = "unknown key \"Sched\"; allowed: gomaxprocs sched preempt slice_us seed chaos \
-                   schedtrace scheddetail traceback trace run args";
+                   schedtrace scheddetail traceback trace run args \
+         faults";
     assert_eq!(error("Sched=gmp"), unknown);
     assert_eq!(error("quiet"), "\"quiet\" is not key=value");
     assert_eq!(error("=1"), unknown.replace("Sched", ""));
