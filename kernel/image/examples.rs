@@ -46,6 +46,8 @@ examples! {
         = "a number goes through ten thousand goroutines in a row";
     deadlock: "../examples/deadlock.rs"
         = "two goroutines wait for each other, until Ctrl-C";
+    everything: "../examples/everything.rs"
+        = "every part of the library once, with checked results";
     hello: "../examples/hello.rs"
         = "ten goroutines and a channel";
     lost: "../examples/lost.rs"
