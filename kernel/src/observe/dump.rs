@@ -13,6 +13,7 @@ use crate::arch::{self, TrapFrame, exceptions};
 use crate::base::console::Raw;
 use crate::mem::{self, FRAME_SIZE, stack};
 use crate::observe::hostfile;
+use crate::observe::outermost;
 use crate::observe::report::{self, GoroutineHeader, Machine, Recovered, Registers};
 use crate::observe::symbols::{Symbolizer, Symbols};
 use crate::observe::trace;
@@ -77,7 +78,7 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
         goroutine(
             &mut traceback,
             gp,
-            start_here(gp),
+            outermost::start_of_failed(gp),
             floor,
             name_of_frozen(gp),
         )?;
@@ -99,8 +100,8 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
     closing_line(traceback.out())
 }
 
-/// What failed amid a report: its own heading and stacks, innermost first, without lines, which take
-/// more of what may be broken. Other goroutines stay out.
+/// What failed amid a report: its own heading and stacks, innermost first, without lines, which
+/// take more of what may be broken. Other goroutines stay out.
 fn write_nested(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
     out.write_str("\npanic during panic\n")?;
     heading(out, cause, failed)?;
@@ -110,7 +111,7 @@ fn write_nested(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
     }
     if let Some(gp) = failed.filter(|_| level() >= Level::Single) {
         traceback.out().write_str("\n")?;
-        goroutine(&mut traceback, gp, start_here(gp), 0, None)?;
+        goroutine(&mut traceback, gp, outermost::start_of_failed(gp), 0, None)?;
     }
     closing_line(traceback.out())
 }
@@ -303,39 +304,6 @@ pub(super) fn parked(gp: &G) -> Start {
         bp: buf.bp.get(),
         interrupted: false,
     }
-}
-
-/// Where the goroutine of this CPU stands, which has failed or was interrupted by what has.
-fn start_here(gp: &'static G) -> Option<Start> {
-    if getg().as_head() != getm().gsignal.as_head() {
-        return Some(parked(gp));
-    }
-    let frame = outermost_trap()?;
-    if frame.saved_g == gp.as_head() {
-        Some(interrupted(frame))
-    } else {
-        Some(parked(gp))
-    }
-}
-
-/// In a trap: the frame of what was interrupted, by the first of them if one trap has interrupted
-/// another. Each begins at the top of a stack of its own, so its frame is there. None if a stack
-/// was begun anew while it was in use, and the way out is lost.
-fn outermost_trap() -> Option<&'static TrapFrame> {
-    const KINDS_OF_STACKS: usize = 6;
-    let mut sp = here().sp;
-    for _ in 0..KINDS_OF_STACKS {
-        let top = stack_around(sp)?.hi;
-        let at = core::ptr::with_exposed_provenance::<TrapFrame>(top - size_of::<TrapFrame>());
-        // SAFETY: `sp` is on an interrupt stack, that of this code or of a trap that another one
-        // has interrupted, so a trap has built its frame at the top, and nobody returns from it.
-        let frame = unsafe { &*at };
-        if frame.saved_g != getm().gsignal.as_head() {
-            return Some(frame);
-        }
-        sp = frame.rsp as usize;
-    }
-    None
 }
 
 /// The calls of a goroutine that is parked, and stands still.
