@@ -444,7 +444,9 @@ fn contexts() {
         let named = child.with_value("n", n);
         assert_eq!(named.value::<usize>(&"n"), Some(&n));
         assert!(named.err().is_none());
-        go(move || cancel());
+        go(move || {
+            cancel();
+        });
         assert!(named.done().recv().is_err());
         assert!(named.err().is_some());
     });
