@@ -20,6 +20,7 @@ use gosched::arch::{Handlers, TrapFrame, set_handlers};
 use gosched::base::cmdline::options;
 use gosched::base::lock::{Lock, Rank};
 use gosched::chan::bounded;
+use gosched::sched::m::getm;
 use gosched::sync::WaitGroup;
 use gosched::time::{Duration, Timer};
 use gosched::{go, goroutine_local, println, runtime, start};
@@ -148,13 +149,17 @@ fn with_handlers(change: impl FnOnce(&mut Handlers)) {
     set_handlers(Box::leak(Box::new(handlers)));
 }
 
-/// Runs until an interrupt has ended the image.
+/// Runs until an interrupt of its own CPU has ended the image, in which `f` is called.
 #[inline(never)]
 fn on_tick(f: fn()) {
     static F: AtomicUsize = AtomicUsize::new(0);
     F.store(f as usize, Ordering::Release);
     with_handlers(|handlers| {
-        handlers.tick = |_| {
+        handlers.tick = |frame| {
+            // Not on a CPU that is idle: the report is to show what was interrupted.
+            if getm().curg().is_none() {
+                return (start::HANDLERS.tick)(frame);
+            }
             // SAFETY: `on_tick` stored a fn() before it set this handler.
             unsafe { core::mem::transmute::<usize, fn()>(F.load(Ordering::Acquire))() };
         }
