@@ -30,6 +30,7 @@ done
 
 # ---- Panics --------------------------------------------------------------------------------------
 
+# On whatever CPU: another one may take main before the boot CPU comes to run it.
 ends 2 panic <<'TEXT'
 panic: the answer is 41
 
@@ -39,7 +40,7 @@ exits::panic_in_main(...)
 exits::main(...)
 	kernel/examples/exits.rs:*
 
-gosched: m=0 cpus=4 seed=*
+gosched: m=* cpus=4 seed=*
 TEXT
 for cpus in 1 4; do
     SMP=$cpus ends 2 panic-goroutine <<'TEXT'
@@ -189,10 +190,11 @@ unlocked unlock-mutex 'unlock of unlocked mutex'
 unlocked unlock-read 'RUnlock of unlocked RWMutex'
 unlocked unlock-write 'Unlock of unlocked RWMutex'
 
+# Numbers are given out by the Ps, and so depend on where main ran.
 ends 2 panic-coroutine -- traceback=all <<'TEXT'
 panic: work failed
 
-goroutine 2 [running]:
+goroutine * [running]:
 exits::fail_at_work(...)
 ...
 goroutine 1 [coroutine]:
@@ -202,7 +204,7 @@ TEXT
 ends 2 coroutine-pin <<'TEXT'
 panic: coro: a pin or thread lock of the body's own is held over a yield, or at its end
 
-goroutine 2 [running]:
+goroutine * [running]:
 ...
 gosched: *
 TEXT

@@ -37,6 +37,7 @@ struct Stack(UnsafeCell<[u8; STACK_SIZE]>);
 // SAFETY: only the one CPU's exception entry uses it, by address.
 unsafe impl Sync for Stack {}
 
+/// Of the boot CPU: there is no other yet.
 static STACK: Stack = Stack(UnsafeCell::new([0; STACK_SIZE]));
 static TSS: OnceCell<TaskStateSegment> = OnceCell::uninit();
 static GDT: OnceCell<GlobalDescriptorTable> = OnceCell::uninit();

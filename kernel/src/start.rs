@@ -11,6 +11,7 @@ use bootloader_api::info::MemoryRegionKind;
 use bootloader_api::{BootInfo, BootloaderConfig};
 use linkme::distributed_slice;
 
+use crate::arch::exceptions::PAGE_FAULT;
 use crate::arch::switch::{self, MHead, Stack};
 use crate::arch::{self, BootFacts, CpuStacks, Handlers, TrapFrame};
 use crate::base::cmdline::{self, options};
@@ -222,9 +223,8 @@ fn set_g0_stack(m: &'static M) -> Option<usize> {
         lo: top - G0_STACK_SIZE,
         hi: top,
     });
-    m.g0.head
-        .stackguard0
-        .store(m.g0.stack_guard(), Ordering::Relaxed);
+    // Its stackguard0 stays 0, as gsignal's: the page below finds the overflow, and its report runs
+    // on another stack. One by a safe point would begin where nothing is left to run on.
     m.g0.gobuf().sp.set(top);
     Some(top)
 }
@@ -390,7 +390,9 @@ fn testing_report(status: u8) {
     }
 }
 
-static HANDLERS: Handlers = Handlers {
+/// What the interrupts call. Public for checks that put something of their own in its place.
+#[doc(hidden)]
+pub static HANDLERS: Handlers = Handlers {
     tick: preempt::tick,
     preempt: preempt::preempt_ipi,
     wake: || getm().stats.ipis_got.add(1),
@@ -426,5 +428,8 @@ fn page_fault(addr: usize, frame: &mut TrapFrame) -> bool {
 }
 
 fn exception(frame: &TrapFrame, addr: usize) -> ! {
+    if frame.vector == PAGE_FAULT && sysstack::is_guard(addr) {
+        fatal::die(&Cause::SystemStackOverflow { frame, addr });
+    }
     fatal::die(&Cause::Exception { frame, addr })
 }

@@ -65,6 +65,14 @@ const FORBIDDEN: &[&str] = &[
     concat!("XX", "X"),
 ];
 
+/// One of these words stands in the reason why several CPUs may touch something: who owns it, or
+/// under what it is touched.
+const OWNERS: &[&str] = &[
+    "owner", "owning", "own", "alone", "only", "lock", "atomic", "atomics", "holder", "boot",
+];
+/// Or it says that nothing is shared that was not before.
+const HANDED_ON: &[&str] = &["`&", "T: Send", "T: Sync", "as above", "as for"];
+
 struct Source {
     /// Below the repository.
     path: String,
@@ -388,6 +396,81 @@ fn nothing_is_left_for_later() {
         wrong.extend(at.map(|(at, _)| format!("{path}:{}: static mut", line_of(&code, at))));
     }
     assert_none(wrong);
+}
+
+/// The comment right above a line, as one text.
+fn comment_above(lines: &[&str], line: usize) -> String {
+    let above = lines[..line].iter().rev().map(|text| text.trim_start());
+    let comment: Vec<_> = above
+        .take_while(|text| text.starts_with("//") || text.starts_with("#["))
+        .map(|text| text.trim_start_matches(['/', ' ']))
+        .collect();
+    comment.into_iter().rev().collect::<Vec<_>>().join(" ")
+}
+
+/// The compiler refuses a static that several CPUs could change unless its type is an atomic, a
+/// lock, or one that this workspace vouches for by `unsafe impl Sync`. So who owns what is between
+/// CPUs stands at these impls, and at the statics of such types in the same file.
+fn unowned(path: &str, text: &str, code: &str) -> Vec<String> {
+    let lines: Vec<_> = text.lines().collect();
+    let mut wrong = Vec::new();
+    let mut vouched_for: Vec<&str> = Vec::new();
+    let names_owner = |line| {
+        let comment = comment_above(&lines, line);
+        comment
+            .split(|c| !is_word(c))
+            .any(|word| OWNERS.contains(&word))
+            || HANDED_ON.iter().any(|phrase| comment.contains(phrase))
+    };
+    for (i, line) in code.lines().enumerate() {
+        let line = line.trim_start();
+        let Some((traits, of)) = line
+            .strip_prefix("unsafe impl")
+            .and_then(|rest| rest.split_once(" for "))
+            .filter(|(traits, _)| traits.ends_with("Sync") || traits.ends_with("Send"))
+        else {
+            continue;
+        };
+        if traits.ends_with("Sync") {
+            vouched_for.extend(of.split(|c| !is_word(c)).next());
+        }
+        if !names_owner(i) {
+            wrong.push(format!("{path}:{}: names no owner, lock or atomic", i + 1));
+        }
+    }
+    for (i, line) in code.lines().enumerate() {
+        let declared = line.trim_start();
+        let declared = declared.split_once("static ").and_then(|(before, rest)| {
+            let visible = before.is_empty() || before.starts_with("pub");
+            rest.split_once(": ").filter(|_| visible)
+        });
+        let Some((name, of)) = declared else { continue };
+        let of = of.trim_start_matches('[').split(|c| !is_word(c)).next();
+        if of.is_some_and(|of| vouched_for.contains(&of)) && !names_owner(i) {
+            wrong.push(format!("{path}:{}: {name} names no owner", i + 1));
+        }
+    }
+    wrong
+}
+
+#[test]
+fn what_cpus_share_names_its_owner() {
+    let wrong = sources()
+        .into_iter()
+        .flat_map(|Source { path, text, code }| unowned(&path, &text, &code));
+    assert_none(wrong.collect());
+}
+
+#[test]
+fn what_has_no_owner_is_found() {
+    let text = "// SAFETY: it is fine.\nunsafe impl<T> Sync for Cell<T> {}\n\n/// One.\n\
+                pub(crate) static A: [Cell<u8>; 2] = x;\n/// Of the boot CPU.\n#[used]\n\
+                static B: Cell<u8> = x;\n// SAFETY: under `lock`.\nunsafe impl Send for Other {}\n";
+    let wrong = [
+        "f.rs:2: names no owner, lock or atomic",
+        "f.rs:5: A names no owner",
+    ];
+    assert_eq!(unowned("f.rs", text, &code_of(text)), wrong);
 }
 
 #[test]

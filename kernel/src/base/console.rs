@@ -22,7 +22,7 @@ struct OpenLine {
     by: *mut GHead,
 }
 
-// SAFETY: the pointer is compared, never followed.
+// SAFETY: the pointer is compared, never followed; who holds the console's lock changes it.
 unsafe impl Send for OpenLine {}
 
 static CONSOLE: Lock<OpenLine> = Lock::new(

@@ -3,16 +3,17 @@
 //! - While any lock is held, `m.locks` is not 0, so the holder is neither preempted nor moved, and
 //!   a spinning CPU waits for a few instructions, not for a time slice.
 //! - Locks are taken in order of rank, lowest first. In builds with debug assertions each M keeps
-//!   the set of ranks that it holds and an inversion panics at once, on the first run, not on the
-//!   day when two CPUs meet.
-//! - No lock is ever taken in an interrupt: what handlers touch is atomic (frames, requests,
-//!   the input ring). So no lock needs interrupts off.
+//!   the set of ranks that it holds and an inversion ends the image at once, on the first run, not
+//!   on the day when two CPUs meet, with the names of all locks that are in it.
+//! - No lock is ever waited for in an interrupt: what handlers touch is atomic (frames, requests,
+//!   the input ring). So no lock needs interrupts off. The same builds see to that.
 //! - A lock may be released on another stack of the same M: `gopark` releases its caller's lock on
 //!   g0 ([`LockGuard::leak`], [`Lock::unlock_leaked`]).
 //!
 //! The exclusion itself is `spin`'s; the order, the pinning and the bound are here.
 
 use core::cell::UnsafeCell;
+use core::fmt::{self, Display};
 use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::ops::{Deref, DerefMut};
@@ -20,7 +21,7 @@ use core::sync::atomic::Ordering;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::arch;
-use crate::arch::switch::{getm, preempt_off, preempt_on};
+use crate::arch::switch::{MHead, getg, getm, preempt_off, preempt_on};
 
 /// The order of the kernel's locks: one may be taken only while all that are held rank lower.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,23 +85,20 @@ impl<T> Lock<T> {
     /// Waits for the lock. Preemption is off until the guard goes.
     ///
     /// # Panics
-    /// When a lock of the same or a higher rank is held (debug builds), and when the lock does not
-    /// come free for 20 s.
+    /// Does not: a lock of the same or a higher rank that is held, a call in an interrupt (both in
+    /// debug builds), and a lock that does not come free for 20 s end the image.
     #[inline(always)]
-    #[track_caller]
     pub fn lock(&self) -> LockGuard<'_, T> {
         self.lock_above(self.head.rank as u32)
     }
 
     /// As [`Lock::lock`], with locks of the same rank held. The caller takes them all in the order
     /// of their addresses, none twice, so that no two CPUs wait for each other.
-    #[track_caller]
     pub fn lock_same_rank(&self) -> LockGuard<'_, T> {
         self.lock_above(self.head.rank as u32 + 1)
     }
 
     #[inline(always)]
-    #[track_caller]
     fn lock_above(&self, bound: u32) -> LockGuard<'_, T> {
         preempt_off();
         self.head.note_rank(bound);
@@ -168,7 +166,6 @@ impl LockHead {
     }
 
     #[cold]
-    #[track_caller]
     fn lock_slow(&self) {
         let start = arch::nanotime();
         loop {
@@ -179,7 +176,12 @@ impl LockHead {
                 arch::pause();
             }
             if arch::nanotime() - start > STUCK_NS {
-                panic!("lock of rank {:?} is stuck", self.rank);
+                let held = held_ranks();
+                gosched_lock_throw(&format_args!(
+                    "lock order: {} is not given back for {} s; held here: {held}",
+                    name_of(self.rank),
+                    STUCK_NS / 1_000_000_000,
+                ));
             }
         }
     }
@@ -206,21 +208,33 @@ impl LockHead {
         preempt_on();
     }
 
-    /// Held ranks are all below `bound`.
+    /// Held ranks are all below `bound`, and this is no interrupt.
     #[inline(always)]
-    #[track_caller]
     fn note_rank(&self, bound: u32) {
         if cfg!(debug_assertions) {
             // SAFETY: preemption is off, so this M is ours.
-            let held = unsafe { &(*getm()).held_ranks };
-            let ranks = held.load(Ordering::Relaxed);
-            assert!(
-                ranks >> bound == 0,
-                "lock order: {:?} taken while ranks {ranks:#b} are held",
-                self.rank
-            );
-            held.store(ranks | 1 << (self.rank as u32), Ordering::Relaxed);
+            let m = unsafe { &*getm() };
+            let ranks = m.held_ranks.load(Ordering::Relaxed);
+            if ranks >> bound != 0 || getg() == m.gsignal.get() {
+                self.misused(m, Ranks(ranks));
+            }
+            m.held_ranks
+                .store(ranks | 1 << (self.rank as u32), Ordering::Relaxed);
         }
+    }
+
+    /// A dying M may do what it likes: all others stand still, and the console is its own.
+    #[cold]
+    fn misused(&self, m: &MHead, held: Ranks) {
+        if m.dying.load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        let name = name_of(self.rank);
+        let in_interrupt = getg() == m.gsignal.get();
+        let place = if in_interrupt { " in an interrupt" } else { "" };
+        gosched_lock_throw(&format_args!(
+            "lock order: {name} is taken{place}; held here: {held}"
+        ));
     }
 
     #[inline(always)]
@@ -234,6 +248,44 @@ impl LockHead {
             );
         }
     }
+}
+
+/// The ranks of the locks that this M holds. Preemption is off.
+fn held_ranks() -> Ranks {
+    // SAFETY: preemption is off, so this M is ours.
+    Ranks(unsafe { (*getm()).held_ranks.load(Ordering::Relaxed) })
+}
+
+/// A set of ranks, shown by their names.
+struct Ranks(u32);
+
+impl Display for Ranks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(debug_assertions) {
+            return f.write_str("not noted in this build");
+        }
+        if self.0 == 0 {
+            return f.write_str("none");
+        }
+        let mut before = "";
+        for (_, name) in RANKS
+            .iter()
+            .filter(|(rank, _)| self.0 & 1 << *rank as u32 != 0)
+        {
+            write!(f, "{before}{name}")?;
+            before = ", ";
+        }
+        Ok(())
+    }
+}
+
+fn name_of(rank: Rank) -> &'static str {
+    RANKS[rank as usize].1
+}
+
+unsafe extern "Rust" {
+    // The scheduler's `throw`, by name as in `arch::switch`: it is above this module.
+    safe fn gosched_lock_throw(reason: &dyn Display) -> !;
 }
 
 /// The right to the value of a [`Lock`].

@@ -103,7 +103,7 @@ pub struct Coroutine<Y, R = ()> {
 }
 
 // SAFETY: the closure is Send, and whoever has the coroutine may take its values, which are too.
-// The cells are touched by one side at a time, and the switch orders the two.
+// The cells are touched by the running side alone, and the switch orders the two.
 unsafe impl<Y: Send, R: Send> Send for Coroutine<Y, R> {}
 // SAFETY: by a shared reference only the phase can be read, which changes by an exclusive one.
 unsafe impl<Y: Send, R: Send> Sync for Coroutine<Y, R> {}

@@ -1,8 +1,9 @@
 //! The kernel's address space: one set of 4-level page tables, shared by all CPUs.
 //!
 //! Owns everything below the PML4 entries of stacks, system stacks, heap and arena; what the boot
-//! stage mapped (image, physical memory, boot information) it reads and leaves alone. The root is
-//! the one that the boot stage left in CR3 and never changes.
+//! stage mapped in the upper half (image, physical memory, boot information) it reads and leaves
+//! alone; the lower half is emptied. The root is the one that the boot stage left in CR3 and never
+//! changes.
 //!
 //! # Many writers, no lock
 //!
@@ -22,6 +23,16 @@
 //! used the address has done so (`invlpg` or a CR3 load), neither the frame may be reused while
 //! somebody may still touch the address, nor the address be mapped again.
 //!
+//! # Rights
+//!
+//! No page is writable and executable, code and constants are not writable, page 0 and all else
+//! below the upper half is not there, and nothing is for ring 3 (`tests/pages.rs` walks the live
+//! tables and holds them to that). **One alias is known**: all physical memory is mapped once more
+//! at [`PHYSICAL_MEMORY`], writable and never executable, the frames of code and constants with it.
+//! So a stray write through their own addresses faults, and one into that window would not. To take
+//! the right from the window costs its large pages there, and buys nothing against a program that
+//! runs in ring 0 and can write the tables.
+//!
 //! # Refused
 //!
 //! A page that is writable and executable: [`Rights`] cannot say it. `x86_64`'s `OffsetPageTable`:
@@ -33,6 +44,7 @@ use x86_64::structures::paging::PageTableFlags;
 
 use super::frames::{self, Frames, Urgency};
 use super::{FRAME_SIZE, PHYSICAL_MEMORY};
+use crate::arch;
 
 /// Where the physical address is in an entry (Intel SDM Vol. 3A, table 4-20): bits 51:12.
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
@@ -74,6 +86,25 @@ pub struct Mapping {
     pub executable: bool,
 }
 
+/// One entry that maps something: a page of 4 KiB, 2 MiB or 1 GiB.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// The first address.
+    pub start: usize,
+    /// The last address.
+    pub last: usize,
+    /// The physical address behind `start`.
+    pub physical: u64,
+    /// Writes are allowed.
+    pub writable: bool,
+    /// Execution is allowed.
+    pub executable: bool,
+    /// Ring 3 could use it, if there were any.
+    pub user: bool,
+    /// It would outlive a load of CR3 in the TLBs, if CR4.PGE were on.
+    pub global: bool,
+}
+
 /// Frames that were unmapped and may not be reused yet: some TLB may still know them. Linked
 /// through their first words, by physical address.
 #[must_use = "the frames are lost unless they are released after the TLB flush"]
@@ -97,10 +128,14 @@ static TABLE_FRAMES: AtomicUsize = AtomicUsize::new(0);
 /// Physical address of the kernel's PML4; 0 until [`init`].
 static ROOT: AtomicU64 = AtomicU64::new(0);
 
-/// Adopts the page tables that are in use.
+/// Adopts the page tables that are in use, and takes away what the boot stage left below the upper
+/// half: its own image, one to one, with code in it. Nothing is there that the kernel knows of, now
+/// that its own descriptor tables are loaded, so that pointers that come out of numbers fault.
 pub(super) fn init() {
     let (root, _) = x86_64::registers::control::Cr3::read();
     ROOT.store(root.start_address().as_u64(), Ordering::Release);
+    kernel().clear_lower_half();
+    arch::flush_tlb();
 }
 
 /// The kernel's page tables.
@@ -132,8 +167,20 @@ pub fn translate(va: usize) -> Option<u64> {
     kernel().translate(va)
 }
 
-/// All that is mapped, in order of address, neighbours with the same rights joined: for an audit
-/// that nothing is writable and executable. A snapshot only if nobody maps meanwhile.
+/// Physical address of the PML4 that all CPUs have in CR3.
+pub fn root() -> u64 {
+    ROOT.load(Ordering::Acquire)
+}
+
+/// Every page that is mapped, in order of address, with the rights that the whole path to it
+/// leaves: for the audit of the rules in the module's text. A snapshot only if nobody maps
+/// meanwhile.
+pub fn pages() -> impl Iterator<Item = Page> {
+    kernel().pages()
+}
+
+/// All that is mapped, in order of address, neighbours with the same rights joined. A snapshot only
+/// if nobody maps meanwhile.
 pub fn mappings() -> impl Iterator<Item = Mapping> {
     kernel().mappings()
 }
@@ -170,6 +217,14 @@ impl PageTables {
         // SAFETY: the frame is ours alone.
         unsafe { tables.frame(root).write_bytes(0, FRAME_SIZE) };
         tables
+    }
+
+    /// Only while no other CPU runs: the tables below are forgotten, and their frames stay the boot
+    /// stage's.
+    fn clear_lower_half(&self) {
+        for va in (0..SPACE / 2).step_by(page_size(4) as usize) {
+            self.entry(self.root, va, 4).store(0, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn map(
@@ -231,25 +286,36 @@ impl PageTables {
         present.then_some((entry & ADDRESS_MASK & !offset_mask) | (va as u64 & offset_mask))
     }
 
-    pub(super) fn mappings(self) -> impl Iterator<Item = Mapping> {
-        let mut next = self.first_leaf(0);
+    pub(super) fn pages(self) -> impl Iterator<Item = Page> {
+        let mut from = 0;
         core::iter::from_fn(move || {
-            let mut mapping = next?;
-            loop {
-                let after = linear(mapping.last) + 1;
-                next = self.first_leaf(after);
-                match next {
-                    Some(leaf)
-                        if linear(leaf.start) == after
-                            && after != SPACE / 2
-                            && leaf.writable == mapping.writable
-                            && leaf.executable == mapping.executable =>
-                    {
-                        mapping.last = leaf.last;
-                    }
-                    _ => return Some(mapping),
-                }
+            let page = self.first_page(from)?;
+            from = linear(page.last) + 1;
+            Some(page)
+        })
+    }
+
+    pub(super) fn mappings(self) -> impl Iterator<Item = Mapping> {
+        let mut pages = self.pages().peekable();
+        core::iter::from_fn(move || {
+            let first = pages.next()?;
+            let mut last = first.last;
+            let joins = |page: &Page, last| {
+                let after = linear(last) + 1;
+                linear(page.start) == after
+                    && after != SPACE / 2
+                    && page.writable == first.writable
+                    && page.executable == first.executable
+            };
+            while let Some(page) = pages.next_if(|page| joins(page, last)) {
+                last = page.last;
             }
+            Some(Mapping {
+                start: first.start,
+                last,
+                writable: first.writable,
+                executable: first.executable,
+            })
         })
     }
 
@@ -310,27 +376,33 @@ impl PageTables {
     }
 
     /// The first page that is mapped at or above the linear index `from`.
-    fn first_leaf(&self, mut from: u64) -> Option<Mapping> {
+    fn first_page(&self, mut from: u64) -> Option<Page> {
         'search: while from < SPACE {
-            let (mut table, mut writable, mut executable) = (self.root, true, true);
+            let mut table = self.root;
+            // An entry's rights are the least of its path.
+            let (mut writable, mut executable, mut user) = (true, true, true);
             for level in (1..=4).rev() {
                 let size = page_size(level);
                 let entry = self.entry(table, from, level).load(Ordering::Acquire);
-                if entry & PageTableFlags::PRESENT.bits() == 0 {
+                let flags = PageTableFlags::from_bits_truncate(entry);
+                if !flags.contains(PageTableFlags::PRESENT) {
                     from = (from & !(size - 1)) + size;
                     continue 'search;
                 }
-                writable &= entry & PageTableFlags::WRITABLE.bits() != 0;
-                executable &= entry & PageTableFlags::NO_EXECUTE.bits() == 0;
+                writable &= flags.contains(PageTableFlags::WRITABLE);
+                executable &= !flags.contains(PageTableFlags::NO_EXECUTE);
+                user &= flags.contains(PageTableFlags::USER_ACCESSIBLE);
                 // Bit 7 says "large page" in levels 2 and 3; in level 1 it is PAT.
-                if level == 1 || entry & PageTableFlags::HUGE_PAGE.bits() != 0 {
+                if level == 1 || flags.contains(PageTableFlags::HUGE_PAGE) {
                     let start = from & !(size - 1);
-                    let last = canonical(start + size - 1);
-                    return Some(Mapping {
+                    return Some(Page {
                         start: canonical(start),
-                        last,
+                        last: canonical(start + size - 1),
+                        physical: entry & ADDRESS_MASK & !(size - 1),
                         writable,
                         executable,
+                        user,
+                        global: flags.contains(PageTableFlags::GLOBAL),
                     });
                 }
                 table = entry & ADDRESS_MASK;

@@ -11,8 +11,9 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use crate::arch::switch::{self, in_switch};
 use crate::arch::{self, TrapFrame, exceptions};
 use crate::base::console::Raw;
-use crate::mem::{self, FRAME_SIZE, stack, sysstack};
+use crate::mem::{self, FRAME_SIZE, stack};
 use crate::observe::hostfile;
+use crate::observe::outermost;
 use crate::observe::report::{self, GoroutineHeader, Machine, Recovered, Registers};
 use crate::observe::symbols::{Symbolizer, Symbols};
 use crate::observe::trace;
@@ -46,8 +47,12 @@ fn level() -> Level {
 
 /// The report of an end (`fatal::Reporter`): all other CPUs stand still, memory is the reserve.
 pub fn report(cause: &Cause<'_>, failed: Option<&'static G>) {
-    hostfile::seize();
     // The console cannot fail.
+    if fatal::is_nested() {
+        let _ = write_nested(&mut Raw, cause, failed);
+        return;
+    }
+    hostfile::seize();
     let _ = write_report(&mut Raw, cause, failed);
     trace::stream::last_words();
 }
@@ -69,12 +74,14 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
     }
     if let Some(gp) = failed.filter(|_| level() >= Level::Single) {
         traceback.out().write_str("\n")?;
-        let start = match frame {
-            Some(frame) if frame.saved_g == gp.as_head() => interrupted(frame),
-            _ => parked(gp),
-        };
         let floor = overflow_floor(cause);
-        goroutine(&mut traceback, gp, Some(start), floor, name_of_frozen(gp))?;
+        goroutine(
+            &mut traceback,
+            gp,
+            outermost::start_of_failed(gp),
+            floor,
+            name_of_frozen(gp),
+        )?;
     }
     if all {
         for gp in all_goroutines() {
@@ -90,8 +97,28 @@ fn write_report(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static 
         traceback.out().write_str("\n")?;
         registers(frame).print(traceback.out())?;
     }
+    closing_line(traceback.out())
+}
+
+/// What failed amid a report: its own heading and stacks, innermost first, without lines, which
+/// take more of what may be broken. Other goroutines stay out.
+fn write_nested(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -> fmt::Result {
+    out.write_str("\npanic during panic\n")?;
+    heading(out, cause, failed)?;
+    let mut traceback = Traceback::new(out, level(), Symbolizer::without_lines());
+    if level() >= Level::Single {
+        system_stack(&mut traceback, cause_frame(cause))?;
+    }
+    if let Some(gp) = failed.filter(|_| level() >= Level::Single) {
+        traceback.out().write_str("\n")?;
+        goroutine(&mut traceback, gp, outermost::start_of_failed(gp), 0, None)?;
+    }
+    closing_line(traceback.out())
+}
+
+fn closing_line(out: &mut dyn Write) -> fmt::Result {
     writeln!(
-        traceback.out(),
+        out,
         "\ngosched: m={} cpus={} seed={}",
         getm().id(),
         arch::num_cpu(),
@@ -115,9 +142,8 @@ fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -
             out,
             &format_args!("panic while printing panic value: {text}"),
         ),
-        Cause::Fatal(text) | Cause::Throw(text) | Cause::Deadlock(text) => {
-            report::fatal_error(out, text)
-        }
+        Cause::Fatal(text) | Cause::Deadlock(text) => report::fatal_error(out, text),
+        Cause::Throw(text) => report::fatal_error(out, text),
         Cause::StackOverflow { sp, .. } => {
             let bounds = failed.unwrap_or_else(getg).head.stack.get();
             writeln!(
@@ -132,13 +158,24 @@ fn heading(out: &mut dyn Write, cause: &Cause<'_>, failed: Option<&'static G>) -
             )?;
             report::fatal_error(out, &"stack overflow")
         }
-        Cause::Exception { frame, addr } => {
+        Cause::SystemStackOverflow { frame, addr } => {
+            // Go: `badmorestackg0`, `badmorestackgsignal`.
+            let name = match frame.saved_g {
+                g if g == getm().g0.as_head() => "g0",
+                _ => "gsignal",
+            };
+            let lo = (addr / FRAME_SIZE + 1) * FRAME_SIZE;
+            let hi = stack_around(lo).map_or(lo, |bounds| bounds.hi);
+            let sp = frame.rsp;
+            writeln!(
+                out,
+                "runtime: morestack on {name}, stack [{lo:#x} {hi:#x}], sp={sp:#x}"
+            )?;
+            report::fatal_error(out, &format_args!("morestack on {name}"))
+        }
+        Cause::Exception { frame, .. } => {
             report::fatal_error(out, &"unexpected exception")?;
-            writeln!(out, "[{}]", exceptions::Summary(frame))?;
-            if frame.vector == exceptions::PAGE_FAULT && sysstack::is_guard(*addr) {
-                out.write_str("[the address is the guard below a system stack: it overflowed]\n")?;
-            }
-            Ok(())
+            writeln!(out, "[{}]", exceptions::Summary(frame))
         }
         Cause::OutOfMemory { size } => {
             writeln!(
@@ -158,7 +195,7 @@ fn has_traceback() -> bool {
 
 fn cause_frame<'a>(cause: &'a Cause<'_>) -> Option<&'a TrapFrame> {
     match cause {
-        Cause::Exception { frame, .. } => Some(frame),
+        Cause::Exception { frame, .. } | Cause::SystemStackOverflow { frame, .. } => Some(frame),
         Cause::StackOverflow { frame, .. } => *frame,
         _ => None,
     }
@@ -207,16 +244,23 @@ fn system_stack(traceback: &mut Traceback<'_>, frame: Option<&TrapFrame>) -> fmt
     }
 }
 
-/// The mapped stretch that an address of a system stack lies in.
+/// The mapped stretch that an address of a system stack lies in, or, if it is in the page below
+/// one, that stack.
 pub(super) fn stack_around(sp: usize) -> Option<Bounds> {
     if mem::region_of(sp) != mem::Region::SystemStacks {
         return None;
     }
-    let mut hi = sp & !(FRAME_SIZE - 1);
-    while mem::space::translate(hi).is_some() {
+    let page = sp & !(FRAME_SIZE - 1);
+    let is_mapped = |page| mem::space::translate(page).is_some();
+    let (lo, mut hi) = if is_mapped(page) {
+        (sp, page)
+    } else {
+        (page + FRAME_SIZE, page + FRAME_SIZE)
+    };
+    while is_mapped(hi) {
         hi += FRAME_SIZE;
     }
-    Some(Bounds { lo: sp, hi })
+    Some(Bounds { lo, hi })
 }
 
 /// Where this function returns to: the caller's frame, which outlives this one.

@@ -36,7 +36,7 @@ unsafe impl Sync for Text {}
 
 const REASONS: usize = WaitReason::ALL.len();
 
-/// Go's words for wait reasons, by number.
+/// Go's words for wait reasons, by number; only read.
 #[used] // the helper's name for it is not a use
 static WAIT_REASONS: [Text; REASONS] = {
     let mut all = [const {

@@ -9,6 +9,7 @@
 //! | [`pprof`] | profiles: CPU, goroutines, block, mutex |
 //! | [`traceback`] | stacks in Go's format |
 //! | [`snapshot`], [`living`] | goroutines of a system that goes on, one instant of each |
+//! | [`outermost`] | where a goroutine stands whose CPU fails in an interrupt |
 //! | [`attend`] | the dump that a person at the serial line asks for |
 //! | [`watch`] | what the watchdog says of a CPU |
 //! | [`report`] | the fixed words around them |
@@ -26,6 +27,7 @@ pub mod hostfile;
 mod index;
 pub mod living;
 pub mod name;
+mod outermost;
 pub mod path;
 pub mod pprof;
 pub mod report;

@@ -60,6 +60,7 @@ const NO_CALL: Call = Call {
     returned_to: false,
 };
 
+/// The report that is on its way: by its state, of the CPU alone that writes or prints it.
 static SLOT: Slot = Slot {
     state: AtomicU32::new(EMPTY),
     report: UnsafeCell::new(Report {

@@ -36,7 +36,7 @@ pub enum Cause<'a> {
     /// A mistake of the program that Go calls fatal.
     Fatal(&'a str),
     /// A broken invariant of the scheduler.
-    Throw(&'a str),
+    Throw(&'a dyn Display),
     /// No goroutine can ever run again.
     Deadlock(&'a str),
     /// A goroutine used up its stack: its stack pointer.
@@ -45,6 +45,13 @@ pub enum Cause<'a> {
         sp: usize,
         /// The interrupted registers, if a page fault found out.
         frame: Option<&'a TrapFrame>,
+    },
+    /// g0 or an interrupt stack is used up: the page below it was touched.
+    SystemStackOverflow {
+        /// The interrupted registers.
+        frame: &'a TrapFrame,
+        /// CR2, in the page below the stack.
+        addr: usize,
     },
     /// The CPU raised an exception that nobody mended.
     Exception {
@@ -81,7 +88,7 @@ pub type PanicHook = fn(&dyn Display);
 pub const FATAL_STATUS: u8 = 2;
 /// Status of an image that is ended by Ctrl-C: 128 and the number of SIGINT, as shells have it.
 pub const INTERRUPTED_STATUS: u8 = 130;
-/// Status when the report itself panics (Go: 4).
+/// Status when the report of a failed report fails, too (Go: 4).
 const REPORT_FAILED_STATUS: u8 = 4;
 
 /// For so many pauses a CPU waits for another one to end the image, minutes on any machine.
@@ -140,14 +147,17 @@ pub fn at_exit(f: fn(u8)) {
 
 /// Reports and ends the image. Runs on whatever stack it is called on; other CPUs that come here
 /// meanwhile stop.
+///
+/// What fails while it reports comes here again and is reported in its place, shorter; a third
+/// failure ends the image without one (Go: `startpanic_m`).
 pub fn die(cause: &Cause<'_>) -> ! {
     let gp = getg();
     preempt_off();
     let m = getm();
     match m.head.dying.fetch_add(1, Ordering::Relaxed) {
-        0 => {}
-        1 => {
-            println!("panic during panic");
+        0 | 1 => {}
+        2 => {
+            println!("\nstack trace unavailable");
             exit_after_report(REPORT_FAILED_STATUS);
         }
         _ => arch::exit(REPORT_FAILED_STATUS + 1),
@@ -202,6 +212,11 @@ pub fn is_dying() -> bool {
     getm().head.dying.load(Ordering::Relaxed) != 0
 }
 
+/// Whether the report is about a failure within an earlier report.
+pub fn is_nested() -> bool {
+    getm().head.dying.load(Ordering::Relaxed) > 1
+}
+
 /// Whether this is a g0 or gsignal.
 pub fn is_system(gp: &G) -> bool {
     gp.goid.load(Ordering::Relaxed) == 0
@@ -210,6 +225,13 @@ pub fn is_system(gp: &G) -> bool {
 /// A broken invariant of this kernel (Go: `throw`).
 #[cold]
 pub fn throw(reason: &str) -> ! {
+    on_system_stack(&Cause::Throw(&reason))
+}
+
+/// As [`throw`], for `base::lock`, which is below the scheduler.
+#[cold]
+#[unsafe(no_mangle)]
+extern "Rust" fn gosched_lock_throw(reason: &dyn Display) -> ! {
     on_system_stack(&Cause::Throw(reason))
 }
 

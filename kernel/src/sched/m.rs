@@ -254,7 +254,7 @@ fn send_wake(to: &M) {
     arch::send_ipi(to.id(), arch::Ipi::Wake);
 }
 
-/// All Ms that can ever be, by the number of their CPU.
+/// All Ms that can ever be, by the number of their CPU: what is not atomic in one is its CPU's own.
 pub static ALLM: [M; MAX_CPUS] = [const { M::new() }; MAX_CPUS];
 
 /// This CPU's M. Preemption is off, or the caller is on g0 or in an interrupt.

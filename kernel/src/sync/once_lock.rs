@@ -25,7 +25,8 @@ pub struct OnceLock<T> {
     value: UnsafeCell<MaybeUninit<T>>,
 }
 
-// SAFETY: the value comes from one goroutine and is shared with all, and may be dropped by any.
+// SAFETY: the value is written by the one goroutine that the once lets in, alone, and is shared
+// with all from then on; any may drop it.
 unsafe impl<T: Send + Sync> Sync for OnceLock<T> {}
 // SAFETY: as for its value.
 unsafe impl<T: Send> Send for OnceLock<T> {}

@@ -40,8 +40,8 @@ struct Local<T> {
     shared: Lock<Shared<T>>,
 }
 
-// SAFETY: `private` is touched by the M that holds the P, with preemption off; Ps change hands by
-// operations that order what was done before.
+// SAFETY: `private` is touched by the holder of the P alone, with preemption off; Ps change hands
+// by operations that order what was done before.
 unsafe impl<T: Send> Sync for Local<T> {}
 
 struct Shared<T> {

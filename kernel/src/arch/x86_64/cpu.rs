@@ -23,6 +23,8 @@ pub(super) struct Features {
     pub(super) invariant_tsc: bool,
     /// Supervisor-mode execution prevention.
     pub(super) smep: bool,
+    /// Supervisor-mode access prevention.
+    pub(super) smap: bool,
 }
 
 impl Features {
@@ -35,7 +37,8 @@ impl Features {
             x2apic: basic.as_ref().is_some_and(|f| f.has_x2apic()),
             tsc_deadline: basic.as_ref().is_some_and(|f| f.has_tsc_deadline()),
             invariant_tsc: power.is_some_and(|p| p.has_invariant_tsc()),
-            smep: extended.is_some_and(|f| f.has_smep()),
+            smep: extended.as_ref().is_some_and(|f| f.has_smep()),
+            smap: extended.is_some_and(|f| f.has_smap()),
         }
     }
 }
@@ -66,7 +69,8 @@ pub(super) fn init() {
     let features = Features::read();
     // SAFETY: paging and long mode stay on; the bits are those that 64-bit code with SSE needs
     // (Intel SDM vol. 3, 2.5 and 14.1.3): CR0.WP keeps read-only pages read-only for ring 0,
-    // NXE and SMEP only take rights away. GS base is not touched.
+    // NXE, SMEP and SMAP only take rights away: no page is for ring 3, and one that became so by
+    // mistake cannot be used. GS base is not touched.
     unsafe {
         Efer::update(|f| f.insert(EferFlags::NO_EXECUTE_ENABLE));
         Cr0::update(|f| {
@@ -81,6 +85,7 @@ pub(super) fn init() {
                 Cr4Flags::SUPERVISOR_MODE_EXECUTION_PROTECTION,
                 features.smep,
             );
+            f.set(Cr4Flags::SUPERVISOR_MODE_ACCESS_PREVENTION, features.smap);
         });
         // FNINIT leaves the control word 0x37f: all exceptions masked, 64-bit precision.
         asm!("fninit", options(nomem, nostack));

@@ -57,6 +57,7 @@ struct Area {
 // pointers, and marks the TSS descriptor busy.
 unsafe impl Sync for Area {}
 
+/// By CPU: each entry is its CPU's own, once that runs, and the boot CPU's before.
 static AREAS: [Area; MAX_CPUS] = [const {
     Area {
         gdt: UnsafeCell::new(GlobalDescriptorTable::new()),
@@ -74,6 +75,7 @@ const EARLY_STACKS: usize = 3;
 // SAFETY: only ever used as stacks, by the boot CPU.
 unsafe impl Sync for EarlyStacks {}
 
+/// The boot CPU's alone, and left when it has others.
 static EARLY: EarlyStacks = EarlyStacks(UnsafeCell::new([[0; EARLY_STACK_BYTES]; EARLY_STACKS]));
 
 impl CpuStacks {

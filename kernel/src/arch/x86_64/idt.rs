@@ -24,6 +24,7 @@ struct Idt(UnsafeCell<[Entry<HandlerFunc>; GATES]>);
 // SAFETY: written by `fill` on the boot CPU before any other CPU runs, read by hardware after.
 unsafe impl Sync for Idt {}
 
+/// The boot CPU's while it is filled; only read once there are others.
 static IDT: Idt = Idt(UnsafeCell::new([const { Entry::missing() }; GATES]));
 
 /// Fills the table.

@@ -33,12 +33,16 @@ struct Port {
     uart: UnsafeCell<Uart16550<PioBackend>>,
 }
 
-// SAFETY: the driver value is used by the holder of `claimed` only; see `with` for the one
-// exception.
+// SAFETY: the driver value is used by the holder of `claimed` only; who gives up waiting for it
+// takes a fresh one (`console_write`).
 unsafe impl Sync for Port {}
 
+/// What is written to COM1; the holder's.
 static OUTPUT: Port = Port::new(COM1);
+/// What is read from COM1, by a holder of its own. Both sides read the line's state, which forgets
+/// a break that one of them has seen: whoever sees it says so (`Handlers::line_break`).
 static INPUT: Port = Port::new(COM1);
+/// COM2, written only; the holder's.
 static SECOND: Port = Port::new(COM2);
 /// Whoever has claimed `OUTPUT` stands still.
 static CLAIM_LOST: AtomicBool = AtomicBool::new(false);

@@ -47,6 +47,7 @@ struct Place(UnsafeCell<Option<Stream>>);
 // SAFETY: used by whoever has `BUSY` alone.
 unsafe impl Sync for Place {}
 
+/// Whose exchange has set `BUSY` has it alone.
 static STREAM: Place = Place(UnsafeCell::new(None));
 static BUSY: AtomicBool = AtomicBool::new(false);
 

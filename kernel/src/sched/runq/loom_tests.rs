@@ -18,7 +18,7 @@ struct Item {
     number: UnsafeCell<usize>,
 }
 
-// SAFETY: that the cell is not read while it is written is what the models check.
+// SAFETY: that only the owner of an item touches its cell is what the models check.
 unsafe impl Sync for Item {}
 
 fn item(number: usize) -> &'static Item {

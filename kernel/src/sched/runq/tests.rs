@@ -67,7 +67,7 @@ struct Item {
     got: AtomicUsize,
 }
 
-// SAFETY: the creator writes `number` before it puts the item into a queue, nobody afterwards.
+// SAFETY: the creator alone writes `number`, before it puts the item into a queue.
 unsafe impl Sync for Item {}
 
 fn items(count: usize) -> &'static [Item] {
