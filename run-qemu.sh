@@ -63,6 +63,7 @@ the command line, or `; exit` to a `run=` given there.
 
 exit status    that of the image: 0; 1 for failed tests; 2 for panic, deadlock, a fatal error
                or a refused command line
+               4 if the report of a failed report fails, too (as Go)
                2 also for a mistake in the arguments of this script
                124 for the time limit (registers of all CPUs are on stderr)
                125 if the machine crashed or could not be run
