@@ -243,6 +243,7 @@ extern "C" fn on_g0() -> ! {
     // Before there is another CPU: the first that is idle begins to watch.
     watchdog::set_reporter(watch::copy, watch::print);
     start_other_cpus();
+    name_refused_cpus();
     let mcount = SCHED.mcount();
     let n = match model::get() {
         Model::Single => 1,
@@ -311,6 +312,13 @@ fn start_other_cpus() {
             SCHED.ms.fetch_and(!(1 << cpu), Ordering::Relaxed);
             eprintln!("runtime: CPU {cpu} stays off: {error}");
         }
+    }
+}
+
+/// Says which CPUs are there that this kernel does not even try to start.
+fn name_refused_cpus() {
+    for (ids, why) in arch::describe().refusals() {
+        eprintln!("runtime: CPUs with APIC ids {ids} stay off: {why}");
     }
 }
 
