@@ -29,7 +29,7 @@ fn main() {
         "addresses" => addresses(),
         "goroutines" => goroutines(n),
         _ => {
-            println!("limits: no scenario '{scenario}'");
+            println!("limits: no scenario {scenario:?}");
             runtime::exit(1)
         }
     }

@@ -8,7 +8,8 @@ extern crate alloc;
 use alloc::string::String;
 use core::hint::black_box;
 
-use gosched::runtime;
+use gosched::observe::living;
+use gosched::time::{self, Duration};
 use gosched::{Builder, park, println};
 
 /// What a terminal obeys, what ends a line, a quote or a word, and what turns text around.
@@ -37,13 +38,16 @@ fn stays() {
 fn main() {
     let long = ["n".repeat(64 << 10), "\u{1b}[31m\n".repeat(10_000)];
     let names = NAMES.iter().copied().chain(long.iter().map(String::as_str));
-    let before = runtime::num_goroutine();
+    let mut started = 0;
     for name in names {
         let named = Builder::new().name(name).spawn(stays);
         let named = named.expect("there is memory");
         assert_eq!(named.name(), Some(name));
+        started += 1;
+        let is_parked = |dump: String| dump.contains(" [park] {name: ");
+        while !living::one(named.id()).is_some_and(is_parked) {
+            time::sleep(Duration::from_millis(1));
+        }
     }
-    let started = runtime::num_goroutine() - before;
-    assert_eq!(started, NAMES.len() + long.len());
     println!("{started} goroutines have names of all kinds");
 }
