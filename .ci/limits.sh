@@ -4,9 +4,9 @@
 #     .ci/limits.sh [quick|all]      quick if not given: a minute or so; all: some ten
 #
 # The programs and suites check their results themselves (kernel/examples/limits.rs,
-# kernel/tests/limits*.rs); here stands what they say last, and what the machine says when it is too
-# small. `all` takes up to 9 GiB of the host's memory. With 64 CPUs on few of the host's the watchdog
-# may name a CPU that the host does not run: that is not compared.
+# kernel/tests/limits*.rs); here stands what they say last, and what the machine says when it is
+# too small. `all` takes up to 9 GiB of the host's memory. With 64 CPUs on few of the host's the
+# watchdog may name a CPU that the host does not run: that is not compared.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=.ci/boots.sh
@@ -60,7 +60,8 @@ cpus() { # THERE USED [APIC-IDS]: those with the ids are left out
     {
         printf '...\n'
         if (($# > 2)); then
-            printf 'runtime: CPUs with APIC ids %s stay off: more CPUs than this kernel takes\n...\n' "$3"
+            printf 'runtime: CPUs with APIC ids %s stay off: %s\n...\n' \
+                "$3" 'more CPUs than this kernel takes'
         else
             printf '! runtime: *stay off*\n'
         fi
@@ -135,7 +136,8 @@ TEXT
 
 # Sets why if the console holds anything that a terminal obeys, or a line that is longer than this.
 plain() { # LENGTH
-    if LC_ALL=C grep -qP '[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]' "$dir/out"; then
+    local obeyed='[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\xa8-\xae]'
+    if LC_ALL=C grep -qP "$obeyed" "$dir/out"; then
         why="${why:-something on the console is for the terminal}"
     elif (($(LC_ALL=C wc --max-line-length <"$dir/out") > $1)); then
         why="${why:-a line without end}"

@@ -1,5 +1,5 @@
-//! Goroutines whose names are any text, for whoever shows names: they stay behind, parked, for `ps`,
-//! `top`, `waits` and `bt`. A name is a program's, and the terminal is not.
+//! Goroutines whose names are any text, for whoever shows names: they stay behind, parked, for
+//! `ps`, `waits` and `bt`. A name is a program's, and the terminal is not.
 #![no_std]
 #![no_main]
 

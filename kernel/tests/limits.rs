@@ -47,7 +47,7 @@ fn all_are(counters: &[AtomicU32], times: u32) -> bool {
     counters.iter().all(|n| n.load(Ordering::Relaxed) == times)
 }
 
-// ---- Alive at once -------------------------------------------------------------------------------
+// ---- Alive at once ------------------------------------------------------------------------------
 
 /// What becomes of a crowd that waits on one channel.
 struct Crowd {
@@ -133,7 +133,7 @@ fn a_million_wait_on_one_channel() {
     }
 }
 
-// ---- One after another ---------------------------------------------------------------------------
+// ---- One after another --------------------------------------------------------------------------
 
 /// How many goroutines of the program began and ended so far, on all Ps.
 fn created_and_ended() -> (u64, u64) {
@@ -179,7 +179,7 @@ fn spawn_in_waves(total: usize) {
     let (bytes, heap) = (used(), heap_used());
     assert!(
         bytes < warm_bytes + SLACK && heap < warm_heap + SLACK,
-        "{warm_bytes} bytes after {warm} waves, {bytes} after {waves}; the heap's: {warm_heap}, {heap}"
+        "{warm_bytes} bytes after {warm} waves, {bytes} after {waves}; heap: {warm_heap}, {heap}"
     );
 }
 
@@ -210,7 +210,7 @@ fn ten_million_come_and_go() {
     spawn_in_waves(10_000_000);
 }
 
-// ---- Readied at once -----------------------------------------------------------------------------
+// ---- Readied at once ----------------------------------------------------------------------------
 
 /// One of those that are readied.
 struct Sleeper {

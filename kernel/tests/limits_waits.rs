@@ -22,7 +22,7 @@ use gosched::sync::{Mutex, WaitGroup};
 use gosched::time::{self, Duration, Instant, Timer};
 use gosched::{mem, runtime};
 
-// ---- Timers --------------------------------------------------------------------------------------
+// ---- Timers -------------------------------------------------------------------------------------
 
 fn timers() -> usize {
     rounds(100_000)
@@ -155,7 +155,7 @@ fn a_hundred_thousand_timers_fire_in_order() {
     }
 }
 
-// ---- Channels ------------------------------------------------------------------------------------
+// ---- Channels -----------------------------------------------------------------------------------
 
 fn values() -> usize {
     rounds(1_000_000)
@@ -258,7 +258,7 @@ fn a_million_values_from_many_to_many() {
     }
 }
 
-// ---- Contention ----------------------------------------------------------------------------------
+// ---- Contention ---------------------------------------------------------------------------------
 
 fn many() -> usize {
     rounds(10_000)
@@ -291,8 +291,8 @@ fn ten_thousand_want_one_mutex() {
 /// quicker is handed it, and then all who wait get it in their order. So while ten thousand wait,
 /// who comes again stands behind all of them.
 ///
-/// Each holder lets others run, so a waiter that was woken does run for it. It is passed over as long
-/// as it has not begun to: by who unlocked just before, at the start alone.
+/// Each holder lets others run, so a waiter that was woken does run for it. It is passed over as
+/// long as it has not begun to: by who unlocked just before, at the start alone.
 #[gosched::test(timeout_s = 180)]
 fn ten_thousand_get_a_mutex_in_turn() {
     const TIMES: usize = 3;

@@ -1,9 +1,9 @@
 //! Names that programs give, as tables and lines print them.
 //!
 //! A name is any text: one with a newline would break a table, one with an escape sequence the
-//! terminal. So what is not printed as a character of its own (controls, what changes the
-//! direction of text or joins its neighbour) is escaped as in Rust's source, and a long name is cut.
-//! Names in dumps are quoted as Go quotes them instead (`report`), whole: tools read those.
+//! terminal. So what is not printed as a character of its own (controls, what changes the direction
+//! of text or joins its neighbour) is escaped as in Rust's source, and a long name is cut. Names in
+//! dumps are quoted as Go quotes them instead (`report`), whole: tools read those.
 
 use core::fmt::{self, Display, Write};
 
