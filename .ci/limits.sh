@@ -159,7 +159,7 @@ names ps 1000 'names::main kernel/image/.*:[0-9]* in [0-9]*$' 14
 # A word that some stack still has may pass for a handle of one of them.
 names 'waits -d' 1000 '^    goroutine [0-9]* (.*) \[park, .*' 7
 # Whole, as Go has them.
-names 'bt all' 100000 '^goroutine [0-9]* \[park\] {name: .*}:$' 14
+names 'bt all' 110000 '^goroutine [0-9]* \[park\] {name: .*}:$' 14
 
 # Arguments of any bytes: taken whole, or refused in one line.
 says() { # STATUS TEXT KERNEL-WORD
