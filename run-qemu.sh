@@ -16,6 +16,7 @@ set -euo pipefail
 readonly TRIPLE=x86_64-unknown-linux-gnu
 readonly EXIT_USAGE=2 EXIT_TIMEOUT=124 EXIT_CRASH=125
 readonly QEMU=qemu-system-x86_64 QEMU_STATUS_OF_GUEST_EXIT=33
+readonly BOOT_BYTES=$((3 << 20)) # the first MiB, the boot stage behind it, and what it allocates
 readonly RTC_BASE=2024-01-01 # the date at boot under --icount and --replay
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -319,6 +320,17 @@ build_images() {
     boot_elf=$(cargo_build --quiet --release --package gosched-boot)
 }
 
+# QEMU puts the image at the end of memory without a look at what the boot stage has at its beginning:
+# a machine with too little would come to nothing, without a word.
+check_memory() {
+    local bytes=${mem%[MG]} size
+    [[ $mem == *M ]] && bytes=$((bytes << 20)) || bytes=$((bytes << 30))
+    size=$(stat --format=%s -- "$image")
+    ((bytes >= size + BOOT_BYTES)) ||
+        die "$EXIT_USAGE" "--mem $mem is too little: image and boot stage have" \
+            "$(((size + BOOT_BYTES + 0xfffff) >> 20))M"
+}
+
 # ---- The machine -------------------------------------------------------------------------------
 
 # Sets qemu_args.
@@ -556,6 +568,7 @@ main() {
     check_options
     require_programs
     build_images
+    check_memory
     make_cmdline
     trap clean_up EXIT
     trap 'exit 130' INT

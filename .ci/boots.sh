@@ -6,11 +6,11 @@ dir=$(mktemp -d)
 trap 'rm -rf -- "$dir"' EXIT
 passed=0 failed=0
 
-# Boots the image; leaves behind status, the console in $dir/out and the runner's words in $dir/err.
+# Boots the image, for limit_s seconds at most, or 60; leaves behind status, the console in $dir/out and the runner's words in $dir/err.
 boot() { # WORDS... [-- KERNEL-WORDS...]
     status=0
     # shellcheck disable=SC2154 # image is the caller's
-    ./run-qemu.sh --timeout 60 "$image" "$@" </dev/null >"$dir/out" 2>"$dir/err" || status=$?
+    ./run-qemu.sh --timeout "${limit_s:-60}" "$image" "$@" </dev/null >"$dir/out" 2>"$dir/err" || status=$?
 }
 
 result() { # NAME WHY: passed if there is no reason why not

@@ -58,6 +58,8 @@ examples! {
         = "multiplies matrices on one P, then on all";
     merge_sort: "../examples/merge_sort.rs"
         = "sorts both halves at the same time";
+    names: "../examples/names.rs"
+        = "goroutines with names of all kinds, which stay behind";
     panic: "../examples/panic.rs"
         = "a goroutine panics: ends the image with status 2";
     philosophers: "../examples/philosophers.rs"

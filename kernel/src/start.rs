@@ -247,6 +247,7 @@ extern "C" fn on_g0() -> ! {
     // Before there is another CPU: the first that is idle begins to watch.
     watchdog::set_reporter(watch::copy, watch::print);
     start_other_cpus();
+    name_refused_cpus();
     let mcount = SCHED.mcount();
     let n = match model::get() {
         Model::Single => 1,
@@ -294,11 +295,17 @@ fn give_rings() {
 }
 
 /// Starts the other CPUs one by one. One that does not come is named, and boot goes on without it.
+///
+/// With their stacks they may take half of the memory, so that there is some for a program: on a
+/// small machine with many CPUs not all of them are worth theirs.
 fn start_other_cpus() {
+    let least = mem::usage().available / 2;
     let seed = SCHED.seed.load(Ordering::Relaxed);
     for (cpu, m) in ALLM.iter().enumerate().take(arch::num_cpu()).skip(1) {
         m.init(cpu, seed);
-        let (Some(top), Some(stacks)) = (set_g0_stack(m), cpu_stacks()) else {
+        let stacks = || Some((set_g0_stack(m)?, cpu_stacks()?));
+        let has_memory = mem::usage().available >= least;
+        let Some((top, stacks)) = has_memory.then(stacks).flatten() else {
             let total = arch::num_cpu();
             eprintln!(
                 "runtime: CPUs {cpu} to {} stay off: not enough memory",
@@ -315,6 +322,13 @@ fn start_other_cpus() {
             SCHED.ms.fetch_and(!(1 << cpu), Ordering::Relaxed);
             eprintln!("runtime: CPU {cpu} stays off: {error}");
         }
+    }
+}
+
+/// Says which CPUs are there that this kernel does not even try to start.
+fn name_refused_cpus() {
+    for (ids, why) in arch::describe().refusals() {
+        eprintln!("runtime: CPUs with APIC ids {ids} stay off: {why}");
     }
 }
 

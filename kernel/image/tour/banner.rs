@@ -4,7 +4,7 @@ use core::fmt;
 use core::sync::atomic::Ordering;
 use core::time::Duration;
 
-use gosched::arch::{self, Description, Source};
+use gosched::arch::{self, Description, Ids, Source};
 use gosched::base::cmdline;
 use gosched::sched::SCHED;
 use gosched::{mem, println, runtime, start};
@@ -41,22 +41,14 @@ impl fmt::Display for Cpus<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(found) = self;
         let mode = if found.x2apic { "x2APIC" } else { "xAPIC" };
+        let ids = Ids(found.apic_ids.iter().copied());
         write!(
             f,
-            "{} of {}",
+            "{} of {} run: {}, {mode} ids {ids}",
             runtime::num_cpu(),
-            found.apic_ids.len() + found.refused.len()
+            found.enabled,
+            found.cpu
         )?;
-        write!(f, " run: {}, {mode} ids ", found.cpu)?;
-        // Runs of ids as `first-last`: 64 of them would not fit a line.
-        for (i, run) in found.apic_ids.chunk_by(|a, b| a + 1 == *b).enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            match run {
-                [only] => write!(f, "{comma}{only}")?,
-                [first, .., last] => write!(f, "{comma}{first}-{last}")?,
-                [] => {}
-            }
-        }
         Ok(())
     }
 }

@@ -62,7 +62,7 @@ pub use x86_64::cost;
 /// What boot alone uses; the host tests do not boot.
 #[cfg(not(test))]
 pub use imp::{
-    BootFacts, CpuName, CpuStacks, Description, Handlers, Refusal, Source, StartError,
+    BootFacts, CpuName, CpuStacks, Description, Handlers, Ids, Refusal, Source, StartError,
     choose_trampoline, describe, init_boot_cpu, init_boot_cpu_early, set_faults, set_handlers,
     start_cpu,
 };

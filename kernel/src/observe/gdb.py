@@ -204,9 +204,11 @@ class Goroutine:
         if at == 0:
             return None
         try:
-            return read(at, min(length, MAX_NAME)).decode(errors="replace")
+            text = read(at, min(length, MAX_NAME)).decode(errors="replace")
         except gdb.MemoryError:
             return "?"
+        # A name may hold anything, and is to stay a piece of a line.
+        return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
     def label(self):
         name = self.name()

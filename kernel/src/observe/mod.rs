@@ -3,6 +3,7 @@
 //! | module | idea |
 //! | --- | --- |
 //! | [`symbols`], [`name`], [`path`] | from a pc to functions, files and lines, and their print |
+//! | [`printable`] | names that programs give, which may hold anything |
 //! | [`index`] | where in the tables of the ELF to look |
 //! | [`unwind`] | from registers to the calls of a stack |
 //! | [`visible`] | which of these a report shows |
@@ -30,6 +31,7 @@ pub mod name;
 mod outermost;
 pub mod path;
 pub mod pprof;
+pub mod printable;
 pub mod report;
 pub mod schedtrace;
 mod snapshot;

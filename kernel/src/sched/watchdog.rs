@@ -55,8 +55,7 @@ const OVERDUE_NS: u64 = 200_000_000;
 /// RFLAGS.IF (Intel SDM vol. 1, 3.4.3.3).
 const IF: u64 = 1 << 9;
 
-/// What is known of one CPU. Written by one looker at a time, but for the odd overlap of two, which
-/// costs a sample.
+/// What is known of one CPU. Written by one looker at a time.
 struct Watched {
     progress: AtomicU64,
     since_ns: AtomicU64,
@@ -79,6 +78,10 @@ static WATCHED: [Watched; MAX_CPUS] = [const {
 static NEXT_NS: AtomicU64 = AtomicU64::new(0);
 static NEXT_CALL_NS: AtomicU64 = AtomicU64::new(0);
 static CALLED_AGAIN: AtomicU64 = AtomicU64::new(0);
+/// Somebody looks. Not only `NEXT_NS` decides: a look may take longer than a period, and one that
+/// begins meanwhile waits for its turn to stop CPUs, with interrupts off like all who queue behind
+/// it.
+static LOOKING: AtomicBool = AtomicBool::new(false);
 /// 1 + number of the idle M that watches, or 0.
 static WATCHER: AtomicUsize = AtomicUsize::new(0);
 /// Since when a report waits to be printed; `u64::MAX`: none.
@@ -198,25 +201,27 @@ pub fn called_again() -> u64 {
 
 /// Looks at all other CPUs, unless another one does.
 fn look(now_ns: u64) {
-    let next = NEXT_NS.load(Ordering::Relaxed);
-    let mine = NEXT_NS.compare_exchange(
-        next,
-        now_ns + PERIOD_NS,
-        Ordering::AcqRel,
-        Ordering::Relaxed,
-    );
-    if now_ns < next || mine.is_err() || COPY.load(Ordering::Acquire) == 0 {
+    let is_due = now_ns >= NEXT_NS.load(Ordering::Relaxed) && COPY.load(Ordering::Acquire) != 0;
+    // Acquire: what the last looker has noted.
+    if !is_due || LOOKING.swap(true, Ordering::Acquire) {
         return;
     }
+    NEXT_NS.store(now_ns + PERIOD_NS, Ordering::Relaxed);
     let me = getm();
-    for m in SCHED.allm().filter(|m| !core::ptr::eq(*m, me)) {
-        look_at(m, now_ns);
+    let suspects = SCHED
+        .allm()
+        .filter(|m| !core::ptr::eq(*m, me) && is_suspect(m, now_ns))
+        .fold(0, |set, m| set | 1 << m.id());
+    if suspects != 0 {
+        look_into(suspects, now_ns);
     }
     // This one is heard.
     WATCHED[me.id()].since_ns.store(now_ns, Ordering::Relaxed);
+    LOOKING.store(false, Ordering::Release);
 }
 
-fn look_at(m: &'static M, now_ns: u64) {
+/// Whether a CPU has been silent for long.
+fn is_suspect(m: &M, now_ns: u64) -> bool {
     let watched = &WATCHED[m.id()];
     let progress = progress(m);
     let armed_ns = m.armed_until_ns();
@@ -225,15 +230,25 @@ fn look_at(m: &'static M, now_ns: u64) {
         watched.since_ns.store(now_ns, Ordering::Relaxed);
         watched.samples.store(0, Ordering::Relaxed);
         watched.reported.store(false, Ordering::Relaxed);
-        return;
+        return false;
     }
-    let silent_ns = now_ns.saturating_sub(watched.since_ns.load(Ordering::Relaxed));
-    if silent_ns < SILENCE_NS || watched.reported.load(Ordering::Relaxed) {
-        return;
-    }
-    arch::hold(1 << m.id(), Place::Anywhere, PROMPT_NS, |held| {
-        if let Some(frame) = held.frame(m.id()) {
-            sample(m, watched, frame, silent_ns);
+    silence(watched, now_ns) >= SILENCE_NS && !watched.reported.load(Ordering::Relaxed)
+}
+
+fn silence(watched: &Watched, now_ns: u64) -> u64 {
+    now_ns.saturating_sub(watched.since_ns.load(Ordering::Relaxed))
+}
+
+/// Stops these CPUs, all at once: under an emulator that lacks host CPUs most may be silent, and
+/// the looker, whose interrupts are off, waits [`PROMPT_NS`] for those that do not run. One after
+/// the other would be seconds, in which it is silent itself.
+fn look_into(suspects: u64, now_ns: u64) {
+    arch::hold(suspects, Place::Anywhere, PROMPT_NS, |held| {
+        for m in SCHED.allm() {
+            if let Some(frame) = held.frame(m.id()) {
+                let watched = &WATCHED[m.id()];
+                sample(m, watched, frame, silence(watched, now_ns));
+            }
         }
     });
 }

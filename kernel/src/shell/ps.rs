@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use crate::arch::switch;
 use crate::observe::dump;
+use crate::observe::printable::Printable;
 use crate::observe::symbols::{Frame, Symbolizer};
 use crate::observe::visible::{self, Kind};
 use crate::print;
@@ -33,6 +34,12 @@ struct Row {
     name: Option<Arc<str>>,
     gopc: usize,
     job: u32,
+}
+
+impl Row {
+    fn shown_name(&self) -> String {
+        Printable(self.name.as_deref().unwrap_or("-")).to_string()
+    }
 }
 
 pub(super) const COMMAND: Command = Command {
@@ -173,8 +180,8 @@ pub(super) fn whos(goids: impl Iterator<Item = u64>) -> BTreeMap<u64, String> {
         .iter()
         .filter(|row| wanted.contains(&row.goid))
         .map(|row| {
-            let name = row.name.as_deref().unwrap_or("-");
-            (row.goid, format!("{name}, {}", creator(row, &mut symbols)))
+            let who = format!("{}, {}", row.shown_name(), creator(row, &mut symbols));
+            (row.goid, who)
         })
         .collect()
 }
@@ -223,7 +230,7 @@ fn add_line(text: &mut String, row: &Row, symbols: &mut Symbolizer) {
         row.goid,
         status(row.status),
         row.why,
-        row.name.as_deref().unwrap_or("-"),
+        row.shown_name(),
         creator(row, symbols),
     );
 }

@@ -21,7 +21,7 @@ use super::cpu;
 use super::{MAX_CPUS, phys_to_virt};
 
 const MAX_IO_APICS: usize = 8;
-const MAX_REFUSED: usize = 8;
+const MAX_REFUSED: usize = 192;
 const ISA_LINES: usize = 16;
 
 /// Ids from here on need x2APIC: 0xff is the broadcast address of xAPIC.
@@ -150,7 +150,12 @@ impl Platform {
 
     /// The enabled CPUs that are not used, as far as there was room to note them.
     pub(super) fn refused(&self) -> &[(u32, Refusal)] {
-        &self.refused[..self.num_refused]
+        &self.refused[..self.num_refused.min(MAX_REFUSED)]
+    }
+
+    /// How many CPUs are enabled, used or not.
+    pub(super) fn num_enabled(&self) -> usize {
+        self.num_cpus + self.num_refused
     }
 
     pub(super) fn io_apics(&self) -> &[IoApic] {
@@ -205,10 +210,13 @@ impl Platform {
             return;
         };
         let noted = self.refused().iter().any(|(id, _)| *id == apic_id);
-        if !noted && self.num_refused < MAX_REFUSED {
-            self.refused[self.num_refused] = (apic_id, refusal);
-            self.num_refused += 1;
+        if noted {
+            return;
         }
+        if let Some(place) = self.refused.get_mut(self.num_refused) {
+            *place = (apic_id, refusal);
+        }
+        self.num_refused += 1;
     }
 
     /// Polarity is in bits 0-1 (3 = low), trigger mode in bits 2-3 (3 = level); 0 means "as the

@@ -17,8 +17,10 @@ pub struct Description {
     pub x2apic: bool,
     /// APIC ids of the usable CPUs, by index.
     pub apic_ids: &'static [u32],
-    /// Enabled CPUs that are not used, and why.
+    /// Enabled CPUs that are not used, and why, as far as there was room to note them.
     pub refused: &'static [(u32, Refusal)],
+    /// How many CPUs are enabled, used or not.
+    pub enabled: usize,
     /// Where the TSC's rate came from.
     pub clock_source: Option<Source>,
     /// The TSC's rate.
@@ -44,6 +46,7 @@ pub fn describe() -> Description {
         x2apic: apic::is_x2apic(),
         apic_ids: platform.cpus(),
         refused: platform.refused(),
+        enabled: platform.num_enabled(),
         clock_source: clock::source(),
         tsc_hz: clock::hz(),
         tsc_invariant: Features::read().invariant_tsc,
@@ -51,6 +54,57 @@ pub fn describe() -> Description {
         timer,
         timer_hz,
         unexpected_interrupts: traps::unexpected_interrupts(),
+    }
+}
+
+impl Description {
+    /// The CPUs that are not used, by the reason why.
+    pub fn refusals(&self) -> impl Iterator<Item = (impl fmt::Display, Refusal)> {
+        let refused = self.refused;
+        let of = move |wanted: Refusal| {
+            let its = refused
+                .iter()
+                .filter(move |(_, refusal)| *refusal == wanted);
+            its.map(|(id, _)| *id)
+        };
+        [Refusal::TooMany, Refusal::NeedsX2Apic]
+            .into_iter()
+            .filter(move |refusal| of(*refusal).next().is_some())
+            .map(move |refusal| (Ids(of(refusal)), refusal))
+    }
+}
+
+/// Numbers in ascending order, runs of them as `first-last`: 64 would not fit a line.
+pub struct Ids<I>(pub I);
+
+impl<I: Iterator<Item = u32> + Clone> fmt::Display for Ids<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ids = self.0.clone();
+        let mut next = ids.next();
+        let mut comma = "";
+        while let Some(first) = next {
+            let mut last = first;
+            next = ids.next();
+            while next.is_some_and(|id| id == last + 1) {
+                last += 1;
+                next = ids.next();
+            }
+            match first == last {
+                true => write!(f, "{comma}{first}")?,
+                false => write!(f, "{comma}{first}-{last}")?,
+            }
+            comma = ",";
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooMany => "more CPUs than this kernel takes",
+            Self::NeedsX2Apic => "their ids need x2APIC",
+        })
     }
 }
 
@@ -64,12 +118,8 @@ impl fmt::Display for Description {
             self.apic_ids.len(),
             self.apic_ids
         )?;
-        for (apic_id, refusal) in self.refused {
-            let reason = match refusal {
-                Refusal::TooMany => "more CPUs than this kernel takes",
-                Refusal::NeedsX2Apic => "its id needs x2APIC",
-            };
-            writeln!(f, "cpu: APIC id {apic_id} not used: {reason}")?;
+        for (ids, refusal) in self.refusals() {
+            writeln!(f, "cpu: APIC ids {ids} not used: {refusal}")?;
         }
         let source = self.clock_source.map_or("nothing", Source::name);
         let invariant = if self.tsc_invariant {

@@ -39,7 +39,7 @@ pub use self::apic::Ipi;
 pub use self::calibrate::Source;
 pub use self::clock::{nanotime, ns_to_cputicks};
 pub use self::cpu::{CpuName, cputicks, flush_tlb, halt, pause};
-pub use self::describe::{Description, describe};
+pub use self::describe::{Description, Ids, describe};
 pub use self::faults::set_faults;
 pub use self::freeze::{freeze_others, frozen_frame};
 pub use self::gdt::CpuStacks;

@@ -8,6 +8,7 @@ use core::fmt::{self, Write};
 use core::time::Duration;
 
 use super::{Address, Deadlock, EndedBy, Waiter};
+use crate::observe::printable::Printable;
 
 /// How many numbers of goroutines one line names.
 const MAX_NUMBERS: usize = 6;
@@ -93,7 +94,7 @@ fn by_whom(waiter: &Waiter) -> String {
 
 fn called(waiter: &Waiter) -> String {
     match &waiter.name {
-        Some(name) => format!("{} ({name})", waiter.goid),
+        Some(name) => format!("{} ({})", waiter.goid, Printable(name)),
         None => waiter.goid.to_string(),
     }
 }
