@@ -3,7 +3,7 @@
 //! Invariants:
 //! - `free` is a part of `ram`; both consist of whole pages.
 //! - What the loader left and someone still needs (this image, the kernel's file, the command
-//!   line) is never in `free`. Neither is page 0: it holds the BIOS data area, and as a frame its
+//!   line, the loader's information) is never in `free`. Neither is page 0: it holds the BIOS data area, and as a frame its
 //!   address would look like a null pointer.
 //! - Where the firmware's entries overlap, the one that is not RAM wins.
 //!
@@ -61,7 +61,7 @@ impl Memory {
         let mut free = ram.clone();
         free.remove(page_range(0, 1))?;
         free.remove(boot_image())?;
-        for bytes in [handover.kernel, handover.command_line] {
+        for bytes in [handover.kernel, handover.command_line, handover.information] {
             let start = bytes.as_ptr() as u64;
             free.remove(page_range(start, start + bytes.len() as u64))?;
         }
