@@ -2,8 +2,8 @@
 # Boots the default image on every kind of machine that QEMU emulates here, by each loader and with
 # more and less of a CPU, and wants the same from all: .ci/boot-matrix.sh
 #
-# The image's tour is the self-test: it runs all parts of the scheduler, and panics where a result is
-# wrong. Its transcript has to be that of the first machine, line for line, but for figures and for
+# The image's tour is the self-test: it runs all parts of the scheduler, and panics where a result
+# is wrong. Its transcript has to be that of the first machine, line for line, but for figures and for
 # what the banner says of the machine, which is shown here. A machine that cannot do is refused
 # with one line and status 2, as fast as others boot.
 #

@@ -212,8 +212,8 @@ flips() {
     check "any bit of the headers (byte $at, bit $bit was the last)" $bad
 }
 
-# Files that stand alone are checked on the host: the arithmetic of memory ranges against a model, the
-# walk over Multiboot2's tags with all that may be wrong, GRUB's quoting against its inverse.
+# Files that stand alone are checked on the host: the arithmetic of memory ranges against a model,
+# the walk over Multiboot2's tags with all that may be wrong, GRUB's quoting against its inverse.
 on_the_host() {
     local name
     end="on the host" text=

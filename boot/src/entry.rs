@@ -1,8 +1,9 @@
 //! From the loader's 32-bit entry to [`crate::boot_main`] in 64-bit mode.
 //!
-//! Owns the Multiboot2 header, the PVH note, the first page tables (4 GiB, physical = virtual, all rights: they last
-//! until [`crate::enter`]), the first GDT, and the boot stack with a guard page below it. Refuses a
-//! CPU without long mode or without the no-execute bit, in words, before it needs either.
+//! Owns the Multiboot2 header, the PVH note, the first page tables (4 GiB, physical = virtual, all
+//! rights: they last until [`crate::enter`]), the first GDT, and the boot stack with a guard page
+//! below it. Refuses a CPU without long mode or without the no-execute bit, in words, before it
+//! needs either.
 //!
 //! State given by PVH (Xen, `docs/misc/pvh.pandoc`): 32-bit protected mode, flat segments, paging
 //! off, interrupts off, `ebx` = physical address of `hvm_start_info`. State given by Multiboot2

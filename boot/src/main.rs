@@ -1,8 +1,8 @@
 //! The boot stage: from the loader's 32-bit entry to the kernel's ELF entry.
 //!
 //! It keeps the promise of `bootloader_api` 0.11 without its disk image: QEMU (or any PVH loader)
-//! or GRUB (Multiboot2) puts this small ELF and, as a module, the kernel's ELF into memory. The steps are the lines
-//! of [`boot`], in order.
+//! or GRUB (Multiboot2) puts this small ELF and, as a module, the kernel's ELF into memory. The
+//! steps are the lines of [`boot`], in order.
 //!
 //! Invariants:
 //! - One CPU, interrupts off, physical = virtual for the first 4 GiB until the last instruction.

@@ -3,8 +3,8 @@
 //! Invariants:
 //! - `free` is a part of `ram`; both consist of whole pages.
 //! - What the loader left and someone still needs (this image, the kernel's file, the command
-//!   line, the loader's information) is never in `free`. Neither is page 0: it holds the BIOS data area, and as a frame its
-//!   address would look like a null pointer.
+//!   line, the loader's information) is never in `free`. Neither is page 0: it holds the BIOS data
+//!   area, and as a frame its address would look like a null pointer.
 //! - Where the firmware's entries overlap, the one that is not RAM wins.
 //!
 //! Frames come from the lowest free memory above 1 MiB, so that the kernel finds the low megabyte

@@ -1,9 +1,9 @@
 //! Reads the information of the Multiboot2 boot protocol into a [`Handover`].
 //!
 //! GRUB is the loader in mind, from a BIOS or from UEFI: asked for no EFI entry point, it ends the
-//! boot services itself and enters as on a BIOS, with a memory map made from UEFI's. Everything lies
-//! below 4 GiB. The structure stays out of the free memory as a whole: the command line is read
-//! from it, and it has a copy of ACPI's root pointer, which under UEFI no search would find.
+//! boot services itself and enters as on a BIOS, with a memory map made from UEFI's. Everything
+//! lies below 4 GiB. The structure stays out of the free memory as a whole: the command line is
+//! read from it, and it has a copy of ACPI's root pointer, which under UEFI no search would find.
 //!
 //! The crate `multiboot2` 0.28 was tried: its iterator of tags panics on a size that does not fit,
 //! where a line for the user is wanted, and it brings eight crates for a list of lengths.

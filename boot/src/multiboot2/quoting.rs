@@ -64,8 +64,12 @@ fn undo_quoted_word(line: &mut [u8], start: usize, to: &mut usize) -> usize {
 
 /// One byte of the original word; where the next begins.
 fn undo_byte(line: &mut [u8], from: usize, to: &mut usize) -> usize {
-    let is_number = |rest: &[u8]| matches!(rest, [b'x', a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit());
-    let is_escape = line[from] == b'\\' && from + 1 < line.len() && !is_number(&line[from + 1..]);
+    let is_hex = |byte: &u8| byte.is_ascii_hexdigit();
+    let is_number = match &line[from + 1..] {
+        [b'x', high, low, ..] => is_hex(high) && is_hex(low),
+        _ => false,
+    };
+    let is_escape = line[from] == b'\\' && from + 1 < line.len() && !is_number;
     let at = from + usize::from(is_escape);
     let byte = line[at];
     put(line, to, byte);

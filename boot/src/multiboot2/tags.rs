@@ -393,8 +393,8 @@ mod tests {
         }
     }
 
-    /// Neither a panic nor a range outside of the bytes, whatever they are. `Information` indexes by
-    /// what it has read: an unchecked length would panic here.
+    /// Neither a panic nor a range outside of the bytes, whatever they are. `Information` indexes
+    /// by what it has read: an unchecked length would panic here.
     #[test]
     fn survives_any_damage() {
         let good = whole();
