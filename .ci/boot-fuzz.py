@@ -95,6 +95,14 @@ def registers(monitor):
         return int(match[1], 16)
 
 
+def has_triple_fault():
+    """Whether QEMU has noted one."""
+    if not os.path.exists(path("reset")):
+        return False
+    with open(path("reset"), errors="replace") as file:
+        return "Triple fault" in file.read()
+
+
 def boot(options, may_go_astray):
     """Boots; the exit record, the console, and where the machine was if it gave none."""
     for name in ("record", "reset", "monitor"):
@@ -104,7 +112,7 @@ def boot(options, may_go_astray):
         ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]
         + ["-machine", "q35", "-cpu", "max", "-m", f"{MEMORY_MIB}M", "-serial", "stdio"]
         + ["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04", "-d", "cpu_reset"]
-        + ["-D", path("reset"), "-debugcon", f"file:{path('record')}"]
+        + ["-D", path("reset"), "-no-shutdown", "-debugcon", f"file:{path('record')}"]
         + ["-monitor", f"unix:{path('monitor')},server=on,wait=off", *options],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -119,6 +127,12 @@ def boot(options, may_go_astray):
             if not piece:
                 break
             console += piece
+        # Paused then, by -no-reboot and -no-shutdown, as it was when it happened.
+        if has_triple_fault():
+            rip = registers(path("monitor"))
+            why = f"triple fault at {rip:#x}"
+            machine.kill()
+            break
         now = time.monotonic()
         if now - typed > 1:
             # Some command lines lead to the shell.
@@ -144,13 +158,7 @@ def boot(options, may_go_astray):
             record = file.read()
     text = console.decode(errors="replace").replace("\r", "")
     if not why and status != 33:
-        with open(path("reset"), errors="replace") as file:
-            log = file.read()
-        if "Triple fault" in log:
-            rip = int(re.findall(r"[RE]IP=([0-9a-f]+)", log.rpartition("Triple fault")[2])[0], 16)
-            why = f"triple fault at {rip:#x}"
-        else:
-            why = f"QEMU's status {status}"
+        why = f"QEMU's status {status}"
     last = record.decode(errors="replace").split("\n")[-2:]
     return End(last[0] if status == 33 else "", text, rip, why)
 
@@ -378,6 +386,8 @@ def fixed():
         ("impossible entry", information(MODULE, memory_map([(2**64 - 1, 2, 1)]), STOP), None),
         ("too many entries", information(MODULE, memory_map([(1, 1, 2)] * 200), STOP), None),
         ("not enough memory", information(MODULE, memory_map([]), STOP), None),
+        ("but there is none", information(MODULE, memory_map([(1 << 27, 1 << 26, 1)]), STOP), None),
+        ("but there is none", information(MODULE, memory_map([(0xFFF00000, 1 << 20, 1)]), STOP), None),
     ]:
         end = boot_multiboot2(info, magic or 0x36D76289)
         what, _ = judge(end, False)

@@ -69,7 +69,7 @@ impl Memory {
     }
 
     /// Takes up to `len` bytes of whole frames, fewer if the lowest free range is shorter. Their
-    /// content is what it was.
+    /// content is anything.
     pub(crate) fn take_run(&mut self, len: u64) -> Result<Run, MemoryFault> {
         let range = self.allocatable().next().ok_or(MemoryFault::OutOfMemory)?;
         let len = range
@@ -107,10 +107,16 @@ impl Memory {
         self.free.iter().filter_map(|range| range.clip(ALLOCATABLE))
     }
 
+    /// Each frame is tried before it is believed: with page tables in memory that is not there, the
+    /// machine would reset without a word.
     fn take(&mut self, run: Run) -> Result<Run, MemoryFault> {
-        self.free
-            .remove(Range::new(run.start, run.start + run.len))?;
-        Ok(run)
+        let end = run.start + run.len;
+        self.free.remove(Range::new(run.start, end))?;
+        let mut frames = (run.start..end).step_by(PAGE_SIZE as usize);
+        match frames.find(|&frame| !holds_what_is_written(frame)) {
+            Some(frame) => Err(MemoryFault::NotRam(frame)),
+            None => Ok(run),
+        }
     }
 
     /// Writes the kernel's map: RAM that is free (`Usable`) or not (`Bootloader`), and the
@@ -154,6 +160,20 @@ impl Memory {
         written.sort_unstable_by_key(|region| region.start);
         Ok(len)
     }
+}
+
+/// Whether the first word of a free frame is RAM. Two values, as a bus that nobody drives may happen
+/// to give one of them.
+fn holds_what_is_written(frame: u64) -> bool {
+    let word = frame as *mut u64;
+    [frame, !frame].into_iter().all(|value| {
+        // SAFETY: below 4 GiB, which is mapped one to one; by the memory map free, so nothing uses
+        // it, and if the map is wrong there is no better use for it.
+        unsafe {
+            word.write_volatile(value);
+            word.read_volatile() == value
+        }
+    })
 }
 
 /// Where this image lies, whole pages.

@@ -106,6 +106,7 @@ pub(crate) enum MemoryFault {
     },
     OutOfMemory,
     MapTooLong,
+    NotRam(u64),
 }
 
 /// A version of `bootloader_api`.
@@ -351,6 +352,10 @@ impl fmt::Display for MemoryFault {
             ),
             Self::OutOfMemory => write!(f, "not enough memory for the kernel and its page tables"),
             Self::MapTooLong => write!(f, "the machine's memory map has too many entries"),
+            Self::NotRam(addr) => write!(
+                f,
+                "the machine's memory map promises memory at {addr:#x}, but there is none"
+            ),
         }
     }
 }
