@@ -309,13 +309,13 @@ def command_line(chance):
 
 
 def loader_words(chance):
-    """The information, but for where memory is: nobody can see that a memory map is a lie."""
+    """The information, but for the memory map's entries, which are a kind of their own."""
     safe = [at for at in range(len(INFORMATION)) if at not in MAP_ENTRIES]
     return boot_multiboot2(damage(chance, INFORMATION, safe))
 
 
 def loader_memory(chance):
-    """The memory map's entries."""
+    """The memory map's entries. A lie that only the kernel comes upon may lead it astray."""
     return boot_multiboot2(damage(chance, INFORMATION, MAP_ENTRIES), may_go_astray=True)
 
 
