@@ -17,6 +17,7 @@ readonly TRIPLE=x86_64-unknown-linux-gnu
 readonly EXIT_USAGE=2 EXIT_TIMEOUT=124 EXIT_CRASH=125
 readonly QEMU=qemu-system-x86_64 QEMU_STATUS_OF_GUEST_EXIT=33
 readonly BOOT_BYTES=$((3 << 20)) # the first MiB, the boot stage behind it, and what it allocates
+readonly GRUB_MODULES=/usr/lib/grub UEFI=/usr/share/ovmf/OVMF.fd # where Debian has them
 readonly RTC_BASE=2024-01-01 # the date at boot under --icount and --replay
 
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd)
@@ -37,13 +38,20 @@ show_help() {
 usage: ./run-qemu.sh [options] [IMAGE [args...]] [-- kernel command line]
 
 Without IMAGE, builds the kernel and boots its default image. The words of the kernel command line
-are key=value. The args of an IMAGE (what cargo gives its runner) reach it as args="...".
+are key=value. The args of an IMAGE (what cargo gives its runner) reach it as args="...". An IMAGE
+that ends in .iso is what --iso wrote: its command line is in it.
 
 option         variable   default  meaning
 --smp N        SMP        4        CPUs, 1 to 255; QEMU's topology may follow: 6,sockets=2,cores=3
 --mem SIZE     MEM        512M     memory, in M or G
 --accel A      ACCEL      tcg      tcg (one host thread for each CPU), or kvm (where it is sound)
 --machine M    MACHINE    q35      q35, pc or microvm
+--cpu C        CPU        max      QEMU's -cpu: qemu64, or max,-pdpe1gb; host with kvm
+--boot B       BOOT       pvh      pvh (QEMU's own loader), or GRUB from a disk: bios or uefi; the
+                                   default for an .iso is bios
+--iso FILE     ISO                 write a disk image for BIOS and UEFI there (it is a CD's, and
+                                   good for a stick too), with the kernel command line as given,
+                                   and boot nothing
 --icount       ICOUNT=1            one instruction = 1 ns of guest time; repeatable; one host thread
 --replay SEED  REPLAY              the same run, bit for bit, for the same SEED, on all CPUs
 --gdb          GDB=1               wait for gdb before the first instruction
@@ -76,6 +84,7 @@ TEXT
 
 read_environment() {
     smp=${SMP:-4} mem=${MEM:-512M} accel=${ACCEL:-tcg} machine=${MACHINE:-q35}
+    cpu=${CPU:-} boot=${BOOT:-} iso_file=${ISO:-}
     replay=${REPLAY:-} time_limit_s=${TIMEOUT:-} gdb_port=${GDB_PORT:-1234}
     files_dir=${FILES:-} trace_file=${TRACE:-}
     local name
@@ -83,9 +92,7 @@ read_environment() {
         [[ ${!name:-0} == [01] ]] || usage_error "$name must be 0 or 1, not '${!name}'"
     done
     icount=${ICOUNT:-0} gdb=${GDB:-0} release=${RELEASE:-0} verbose=${VERBOSE:-0}
-    for name in NET ISO; do
-        [[ ${!name:-0} == 0 ]] || usage_error "$name is not there yet"
-    done
+    [[ ${NET:-0} == 0 ]] || usage_error "NET is not there yet"
 }
 
 # Options, then IMAGE and its args, then the kernel's words behind `--`. Sets image, image_args and
@@ -96,7 +103,8 @@ read_arguments() {
     while (($# > 0)) && [[ $1 == -?* && $1 != -- ]]; do
         option=${1%%=*}
         case $option in
-        --smp | --mem | --accel | --machine | --replay | --timeout | --gdb-port | --files | --trace)
+        --smp | --mem | --accel | --machine | --cpu | --boot | --iso | --replay | --timeout | \
+            --gdb-port | --files | --trace)
             if [[ $1 == *=* ]]; then
                 value=${1#*=}
             else
@@ -131,6 +139,9 @@ take_option() { # OPTION VALUE
     --mem) mem=$2 ;;
     --accel) accel=$2 ;;
     --machine) machine=$2 ;;
+    --cpu) cpu=${2:-none} ;;
+    --boot) boot=${2:-none} ;;
+    --iso) iso_file=${2:-/} ;;
     --replay) replay=${2:-none} ;;
     --timeout) time_limit_s=$2 ;;
     --gdb-port) gdb_port=$2 ;;
@@ -144,7 +155,7 @@ take_option() { # OPTION VALUE
         show_help
         exit 0
         ;;
-    --net | --iso) usage_error "$1 is not there yet" ;;
+    --net) usage_error "$1 is not there yet" ;;
     *) usage_error "unknown option '$1'" ;;
     esac
 }
@@ -157,6 +168,8 @@ check_options() {
     [[ $accel == tcg || $accel == kvm ]] || usage_error "--accel must be tcg or kvm, not '$accel'"
     [[ $machine =~ ^(q35|pc|microvm)$ ]] ||
         usage_error "--machine must be q35, pc or microvm, not '$machine'"
+    [[ -z $cpu || $cpu =~ ^[[:alnum:]][[:alnum:]_.,+=-]*$ ]] ||
+        usage_error "--cpu must be like qemu64 or max,-pdpe1gb, not '$cpu'"
     # The kernel's seed is a u64; bash counts to i64, so the number is compared as text.
     [[ -z $replay ]] || { [[ $replay =~ ^(0|[1-9][0-9]{0,19})$ ]] && is_u64 "$replay"; } ||
         usage_error "--replay must be a number below 2^64, not '$replay'"
@@ -173,9 +186,30 @@ check_options() {
     { [[ $gdb_port =~ ^[1-9][0-9]{0,4}$ ]] && ((gdb_port <= 65535)); } ||
         usage_error "--gdb-port must be 1 to 65535, not '$gdb_port'"
     check_files
+    check_boot
     [[ $image != *=* || -f $image ]] ||
         usage_error "there is no image '$image'; kernel words come after --"
     [[ -z $image || (-f $image && -r $image) ]] || usage_error "there is no image '$image'"
+}
+
+# Sets boot and boots_iso.
+check_boot() {
+    boots_iso=0
+    if [[ $image == *.iso ]]; then
+        boots_iso=1
+        boot=${boot:-bios}
+        [[ $boot != pvh ]] || usage_error "--boot pvh boots no disk: use bios or uefi"
+        [[ -z $iso_file ]] || usage_error "--iso writes a disk image of a kernel, not of '$image'"
+        [[ -z ${image_args[*]}${kernel_words[*]}${CMDLINE:-}$replay$trace_name ]] ||
+            usage_error "'$image' has its kernel command line in it: give the words to --iso"
+    fi
+    [[ -z $boot || -z $iso_file ]] || usage_error "--iso boots nothing: leave --boot out"
+    boot=${boot:-pvh}
+    [[ $boot =~ ^(pvh|bios|uefi)$ ]] || usage_error "--boot must be pvh, bios or uefi, not '$boot'"
+    [[ $machine != microvm || $boot == pvh ]] ||
+        usage_error "--machine microvm has no firmware that starts GRUB: use --boot pvh"
+    [[ -z $iso_file || (! -d $iso_file && -w $(dirname -- "$iso_file")) ]] ||
+        usage_error "--iso cannot write to '$iso_file'"
 }
 
 # A trace is a file like the others, and the kernel is told its name. Sets files_dir and trace_name.
@@ -234,7 +268,8 @@ split_cmdline() { # TEXT
     [[ $text =~ ^[[:space:]]*$ ]] || usage_error "CMDLINE has a quote that does not end: '$text'"
 }
 
-# Sets cmdline from CMDLINE, kernel_words, image_args, --replay and whether stdin is a terminal.
+# Sets cmdline, and cmdline_words one by one, from CMDLINE, kernel_words, image_args, --replay and
+# whether stdin is a terminal. A disk image is for other places than this one's stdin.
 make_cmdline() {
     local given=("${kernel_words[@]}") word words=() arg args=() has_run=0 has_seed=0
     kernel_words=()
@@ -244,7 +279,7 @@ make_cmdline() {
         seed=*) has_seed=1 ;;
         run=*)
             has_run=1
-            [[ -t 0 ]] || word=$(end_after_run "$word")
+            [[ -t 0 || -n $iso_file ]] || word=$(end_after_run "$word")
             ;;
         esac
         words+=("$(kernel_word "$word")")
@@ -252,9 +287,9 @@ make_cmdline() {
     for arg in "${image_args[@]}"; do args+=("$(image_arg "$arg")"); done
     ((${#args[@]} == 0)) || words+=("$(kernel_word "args=${args[*]}")")
     [[ -z $replay ]] || ((has_seed)) || words+=("seed=$replay")
-    [[ -t 0 ]] || ((has_run)) || words+=("run=exit")
+    [[ -t 0 || -n $iso_file ]] || ((has_run)) || words+=("run=exit")
     [[ -z $trace_name ]] || words+=("trace=$trace_name")
-    cmdline=${words[*]}
+    cmdline=${words[*]} cmdline_words=("${words[@]}")
 }
 
 end_after_run() { # WORD: run=... with `exit` as its last command
@@ -287,8 +322,16 @@ require_programs() {
     local packages=()
     command -v "$QEMU" >/dev/null || packages+=(qemu-system-x86)
     command -v cc >/dev/null || packages+=(gcc libc6-dev) # cargo links by it
+    if [[ -n $iso_file || ($boot != pvh && $boots_iso == 0) ]]; then
+        command -v grub-mkrescue >/dev/null || packages+=(grub-common)
+        [[ -d $GRUB_MODULES/i386-pc ]] || packages+=(grub-pc-bin)
+        [[ -d $GRUB_MODULES/x86_64-efi ]] || packages+=(grub-efi-amd64-bin)
+        command -v xorriso >/dev/null || packages+=(xorriso)
+        command -v mformat >/dev/null || packages+=(mtools)
+    fi
+    [[ $boot != uefi || -f $UEFI ]] || packages+=(ovmf)
     ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
-    command -v cargo >/dev/null ||
+    ((boots_iso)) || command -v cargo >/dev/null ||
         die "$EXIT_CRASH" "cargo is not in PATH; install Rust: https://rustup.rs"
 }
 
@@ -305,6 +348,10 @@ cargo_build() { # ARGS...
 # when it calls its runner, so building here is no deadlock; the boot stage goes where the image
 # went, whichever way that folder was chosen.
 build_images() {
+    if ((boots_iso)); then
+        image=$(realpath -- "$image")
+        return
+    fi
     if [[ -n $image ]]; then
         image=$(realpath -- "$image")
         [[ $image != */"$TRIPLE"/* ]] || export CARGO_TARGET_DIR=${image%%/"$TRIPLE"/*}
@@ -329,6 +376,35 @@ check_memory() {
     ((bytes >= size + BOOT_BYTES)) ||
         die "$EXIT_USAGE" "--mem $mem is too little: image and boot stage have" \
             "$(((size + BOOT_BYTES + 0xfffff) >> 20))M"
+}
+
+# ---- The disk image ----------------------------------------------------------------------------
+
+# GRUB's configuration. In single quotes a word of the command line is one of GRUB's; the boot stage
+# undoes what GRUB then does to it (boot/src/multiboot2/quoting.rs).
+grub_config() {
+    local word
+    printf '%s\n' 'serial --unit=0 --speed=115200' 'terminfo serial dumb' \
+        'terminal_input serial' 'terminal_output serial' 'set timeout=0' 'menuentry gosched {'
+    printf '    multiboot2 /boot/gosched-boot'
+    for word in "${cmdline_words[@]}"; do printf " '%s'" "${word//\'/\'\\\'\'}"; done
+    printf '\n    module2 /boot/kernel kernel\n}\n'
+}
+
+# Only the modules that are needed: what the firmware's part looks for, and what the menu says.
+write_iso() { # FILE
+    local modules=(normal multiboot2 serial terminfo iso9660)
+    modules+=(part_{acorn,amiga,apple,bsd,dfly,dvh,gpt,msdos,plan,sun,sunpc})
+    mkdir -p "$tmp/iso/boot/grub"
+    cp -- "$boot_elf" "$tmp/iso/boot/gosched-boot"
+    cp -- "$image" "$tmp/iso/boot/kernel"
+    grub_config >"$tmp/iso/boot/grub/grub.cfg"
+    grub-mkrescue --output="$tmp/disk.iso" --install-modules="${modules[*]}" --locales='' \
+        --fonts='' --themes='' "$tmp/iso" >"$tmp/iso.log" 2>&1 ||
+        die "$EXIT_CRASH" "grub-mkrescue failed: $(tail -n 1 "$tmp/iso.log")"
+    rm -rf -- "$tmp/iso"
+    [[ $tmp/disk.iso == "$1" ]] || mv -- "$tmp/disk.iso" "$1" ||
+        die "$EXIT_CRASH" "could not write '$1'"
 }
 
 # ---- The machine -------------------------------------------------------------------------------
@@ -358,21 +434,26 @@ make_qemu_args() {
         # interleaving of the CPUs; the guest gets no number from the host.
         local digits=000000000$replay
         local rate=$((10#${digits: -9} % 6))
-        qemu_args+=(-accel "tcg,thread=single" -cpu "max,-rdrand,-rdseed"
+        qemu_args+=(-accel "tcg,thread=single" -cpu "${cpu:-max},-rdrand,-rdseed"
             -icount "shift=$rate,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
     elif ((icount)); then
-        qemu_args+=(-accel "tcg,thread=single" -cpu "max,-rdrand,-rdseed"
+        qemu_args+=(-accel "tcg,thread=single" -cpu "${cpu:-max},-rdrand,-rdseed"
             -icount "shift=0,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
     elif [[ $accel == kvm ]]; then
-        qemu_args+=(-accel kvm -cpu host)
+        qemu_args+=(-accel kvm -cpu "${cpu:-host}")
     else
-        qemu_args+=(-accel "tcg,thread=multi" -cpu max)
+        qemu_args+=(-accel "tcg,thread=multi" -cpu "${cpu:-max}")
     fi
     [[ -z $mux ]] || qemu_args+=(-mon chardev=console)
     [[ -z $files_dir ]] || qemu_args+=(
         -chardev "file,id=files,path=$dir/files" -device "isa-serial,index=1,chardev=files")
     ((!gdb)) || qemu_args+=(-gdb "tcp:127.0.0.1:$gdb_port" -S)
-    qemu_args+=(-kernel "$boot_elf" -initrd "$image" -append "$cmdline")
+    [[ $boot != uefi ]] || qemu_args+=(-bios "$UEFI")
+    if [[ $boot == pvh ]]; then
+        qemu_args+=(-kernel "$boot_elf" -initrd "$image" -append "$cmdline")
+    else
+        qemu_args+=(-drive "if=ide,media=cdrom,format=raw,readonly=on,file=${disk//,/,,}" -boot d)
+    fi
 }
 
 # A guest of a few bytes that must come to its end under KVM: /dev/kvm may exist and be an emulator
@@ -568,14 +649,24 @@ main() {
     check_options
     require_programs
     build_images
-    check_memory
-    make_cmdline
+    ((boots_iso)) || check_memory
+    ((boots_iso)) || make_cmdline
     trap clean_up EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
     trap 'exit 129' HUP
     tmp=$(mktemp -d "${TMPDIR:-/tmp}/gosched.XXXXXXXX")
+    if [[ -n $iso_file ]]; then
+        write_iso "$iso_file"
+        say "wrote $iso_file"
+        exit 0
+    fi
     [[ $accel != kvm ]] || check_kvm
+    disk=$image
+    if [[ $boot != pvh ]] && ((!boots_iso)); then
+        disk=$tmp/disk.iso
+        write_iso "$disk"
+    fi
     make_qemu_args
     ((!gdb)) || say "waiting for: gdb -iex $(image_arg "add-auto-load-safe-path $image")" \
         "-ex 'target remote :$gdb_port' $(image_arg "$image")"

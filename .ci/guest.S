@@ -1,5 +1,6 @@
 # A guest that does one thing, for the tests of run-qemu.sh: prints "hello", then ends as END says.
-# Loaded by PVH, so it starts in 32-bit protected mode without paging; it uses no stack.
+# Loaded by PVH or as Multiboot2, so it starts in 32-bit protected mode without paging; it uses no
+# stack.
 
 .section .note.pvh, "a", @note
     .long 4, 4, 18                  # XEN_ELFNOTE_PHYS32_ENTRY
@@ -19,6 +20,9 @@
 
 .text
 .code32
+    .balign 8
+multiboot2:                         # for i386, and no tag but the end
+    .long 0xe85250d6, 0, 24, -(0xe85250d6 + 24), 0, 8
 .globl _start
 _start:
     write 0x3f8, hello

@@ -13,12 +13,13 @@ cat >"$dir/cargo" <<'SCRIPT'
 echo "{\"executable\":\"$GUEST\"}"
 SCRIPT
 chmod +x "$dir/cargo"
-touch "$dir/image"
+touch "$dir/image" "$dir/image.iso"
 number=0
 for guest in ends ends-without-status triple-faults echoes hangs; do
     number=$((number + 1))
     as --32 --defsym END=$number -o "$dir/guest.o" .ci/guest.S
-    ld -m elf_i386 --build-id=none -Ttext=0x100000 -o "$dir/$guest" "$dir/guest.o"
+    ld -m elf_i386 --build-id=none -Ttext=0x100000 --section-start=.note.pvh=0x101000 \
+        -o "$dir/$guest" "$dir/guest.o"
 done
 
 result() { # NAME TRUTH-COMMAND...
@@ -88,7 +89,18 @@ refused 'no folder' --trace /nonexistent/trace.out
 refused "a file's name" --trace '/tmp/a trace'
 refused 'leave --icount out' --replay 1 --icount
 refused 'use --accel tcg' --icount --accel kvm
-for later in --net --iso; do refused 'not there yet' "$later"; done
+refused 'not there yet' --net
+refused 'cpu must be' --cpu '-smp 9'
+refused 'boot must be' --boot grub
+refused 'has no firmware' --boot uefi --machine microvm
+refused 'boots no disk' --boot pvh "$dir/image.iso"
+refused 'in it' "$dir/image.iso" -- sched=single
+refused 'in it' --replay 1 "$dir/image.iso"
+refused 'not of' --iso "$dir/new.iso" "$dir/image.iso"
+refused 'leave --boot out' --iso "$dir/new.iso" --boot bios
+refused 'cannot write' --iso /nonexistent/new.iso
+BOOT=disk refused 'boot must be'
+ISO=$dir refused 'cannot write'
 SMP=four refused 'smp must be'
 ICOUNT=yes refused 'ICOUNT must be 0 or 1'
 CMDLINE='run="ps' refused 'quote that does not end'
@@ -113,6 +125,34 @@ boot triple-faults
 ended 125 'triple fault' 'names a triple fault'
 boot hangs --timeout 1 --smp 2
 ended 124 'CPU#1' 'shows all registers at the time limit'
+
+# GRUB says things of its own before the guest.
+boots_by() { # FIRMWARE ARGS...
+    local firmware=$1
+    shift
+    boot ends --timeout 60 "$@"
+    # shellcheck disable=SC2317 # called through result
+    is_booted() { [[ $status == 7 && $(tail -n 1 "$dir/out") == *hello ]]; }
+    result "boots through GRUB by $firmware: $*" is_booted
+}
+for machine in q35 pc; do
+    boots_by BIOS --boot bios --machine "$machine" --mem 64M "$dir/image"
+    boots_by UEFI --boot uefi --machine "$machine" "$dir/image"
+done
+boot ends --iso "$dir/new.iso" "$dir/image" -- "run=echo it's \"so\"; exit" trace=off
+result 'writes a disk image and boots nothing' \
+    test "$status-$(<"$dir/err")" = "0-run-qemu.sh: wrote $dir/new.iso"
+xorriso -osirrox on -indev "$dir/new.iso" -extract /boot/grub/grub.cfg "$dir/grub.cfg" \
+    >"$dir/out" 2>"$dir/err"
+# What GRUB makes of it is undone by the boot stage: boot-matrix.sh boots such a line.
+result 'gives the kernel command line to GRUB in its quotes' grep -qxF \
+    "    multiboot2 /boot/gosched-boot 'run=\"echo it'\\''s \\\"so\\\"; exit\"' 'trace=off'" \
+    "$dir/grub.cfg"
+boots_by BIOS "$dir/new.iso"
+boots_by UEFI --boot uefi "$dir/new.iso"
+BOOT=uefi boots_by UEFI "$dir/new.iso"
+boot ends --cpu qemu64 --verbose
+result 'takes a CPU model' grep -q -- '-cpu qemu64 ' "$dir/err"
 
 # On a terminal the guest gets what is typed, Ctrl-C too; Ctrl-A x ends the machine.
 boot_on_terminal() {

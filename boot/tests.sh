@@ -79,6 +79,15 @@ refuses_patch() { # NAME TEXT OFFSET BYTE...
     refuses "$name" "$want" "$dir/patched"
 }
 
+# What is sound for the boot stage, but not what this kernel asks for, the kernel refuses itself.
+kernel_refuses_patch() { # NAME TEXT OFFSET BYTE...
+    local name=$1 want=$2; shift 2
+    patched "$@"
+    run "$dir/patched"
+    [ "$end" = "exit 2" ] && [[ $text == "gosched: "*"$want"* && $text != *$'\n'* ]]
+    check "refuses: $name" $?
+}
+
 # Sections of the file that the checks aim at (ELF-64, fields by their offsets in the headers).
 phoff=$(number 32 8) shoff=$(number 40 8) phnum=$(number 56 2) shnum=$(number 60 2)
 size=$(stat -c %s "$kernel")
@@ -170,6 +179,9 @@ configuration() {
     refuses_patch "a kernel base" "not offered" $((config + 40)) 01
     refuses_patch "a framebuffer address" "not offered" $((config + 58)) 01
     refuses_patch "random addresses" "not offered" $((config + 87)) 01
+    kernel_refuses_patch "a stack of twice the size" "boot stack" $((config + 25)) 02
+    kernel_refuses_patch "physical memory in another place" "physical memory" $((config + 73)) 80
+    kernel_refuses_patch "a dynamic range from elsewhere on" "not given to it" $((config + 96)) 00
 }
 
 # A kernel whose first instruction is `ud2` has no IDT yet.
@@ -200,15 +212,19 @@ flips() {
     check "any bit of the headers (byte $at, bit $bit was the last)" $bad
 }
 
-# The arithmetic of memory ranges stands alone, and is compared with a model on the host.
-ranges() {
+# Files that stand alone are checked on the host: the arithmetic of memory ranges against a model,
+# the walk over Multiboot2's tags with all that may be wrong, GRUB's quoting against its inverse.
+on_the_host() {
+    local name
     end="on the host" text=
-    rustc --edition 2024 --test -A dead_code -o "$dir/ranges" "${0%/*}/src/ranges.rs" \
-        >"$dir/console" 2>"$dir/errors" && "$dir/ranges" >"$dir/console" 2>&1
-    check "ranges agree with a bit set" $?
+    for name in ranges multiboot2/tags multiboot2/quoting; do
+        rustc --edition 2024 --test -A dead_code -o "$dir/tests" "${0%/*}/src/$name.rs" \
+            >"$dir/console" 2>"$dir/errors" && "$dir/tests" >"$dir/console" 2>&1
+        check "the tests in $name.rs" $?
+    done
 }
 
-ranges
+on_the_host
 machines
 files
 headers

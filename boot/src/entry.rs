@@ -1,11 +1,14 @@
 //! From the loader's 32-bit entry to [`crate::boot_main`] in 64-bit mode.
 //!
-//! Owns the PVH note, the first page tables (4 GiB, physical = virtual, all rights: they last
-//! until [`crate::enter`]), the first GDT, and the boot stack with a guard page below it. Refuses a
-//! CPU without long mode or without the no-execute bit, in words, before it needs either.
+//! Owns the Multiboot2 header, the PVH note, the first page tables (4 GiB, physical = virtual, all
+//! rights: they last until [`crate::enter`]), the first GDT, and the boot stack with a guard page
+//! below it. Refuses a CPU without long mode or without the no-execute bit, in words, before it
+//! needs either.
 //!
 //! State given by PVH (Xen, `docs/misc/pvh.pandoc`): 32-bit protected mode, flat segments, paging
-//! off, interrupts off, `ebx` = physical address of `hvm_start_info`.
+//! off, interrupts off, `ebx` = physical address of `hvm_start_info`. State given by Multiboot2
+//! (specification 2.0, section 3.3, also by a GRUB that runs under UEFI): the same, with `eax` =
+//! [`MULTIBOOT2_GIVEN`] and `ebx` = physical address of the information.
 //!
 //! A further protocol adds its header and an entry of two instructions that, like
 //! `boot_entry_pvh`, sets `esi` and `ebp` and jumps to `boot_entry_32`.
@@ -32,6 +35,9 @@ const CR0: u64 = Cr0Flags::PROTECTED_MODE_ENABLE.bits()
     | Cr0Flags::NUMERIC_ERROR.bits()
     | Cr0Flags::WRITE_PROTECT.bits()
     | Cr0Flags::PAGING.bits();
+/// What the header of a Multiboot2 image begins with, and what its loader leaves in `eax`.
+const MULTIBOOT2_HEADER: u32 = 0xe852_50d6;
+const MULTIBOOT2_GIVEN: u32 = 0x36d7_6289;
 const EFER_MSR: u32 = 0xc000_0080;
 const EFER: u64 = EferFlags::LONG_MODE_ENABLE.bits() | EferFlags::NO_EXECUTE_ENABLE.bits();
 /// All SSE exceptions masked, round to nearest: the value that the System V ABI starts with.
@@ -55,8 +61,40 @@ global_asm!(
     ".quad boot_entry_pvh",
     ".popsection",
     //
+    // Multiboot2: magic, architecture 0 (i386, protected mode), length, and what makes the four sum
+    // to 0; then tags of type and flags, size. No tag asks for an EFI entry or for EFI's boot
+    // services, so GRUB ends them; none asks for a framebuffer, since COM1 is the console.
+    ".pushsection .multiboot2, \"a\", @progbits",
+    ".balign 8",
+    "boot_multiboot2:",
+    ".long {multiboot2_header}",
+    ".long 0",
+    ".long boot_multiboot2_end - boot_multiboot2",
+    ".long 0x100000000 - {multiboot2_header} - (boot_multiboot2_end - boot_multiboot2)",
+    // Information that the loader has to give: command line, modules, memory map.
+    ".long 1, 20, 1, 3, 6",
+    ".balign 8",
+    // The entry point: that of the ELF header is PVH's.
+    ".long 3, 12, boot_entry_multiboot2",
+    ".balign 8",
+    // Modules on page borders: the fields of the kernel's ELF are read where they are.
+    ".long 6, 8",
+    // The end.
+    ".long 0, 8",
+    "boot_multiboot2_end:",
+    ".popsection",
+    //
     ".pushsection .text.entry, \"ax\", @progbits",
     ".code32",
+    // eax = magic, ebx = physical address of the information. A loader that took this address for
+    // something else's left something else there.
+    "boot_entry_multiboot2:",
+    "cmp eax, {multiboot2_given}",
+    "mov edi, offset boot_text_no_multiboot2",
+    "jne boot_refuse_32",
+    "mov esi, {multiboot2}",
+    "mov ebp, ebx",
+    "jmp boot_entry_32",
     ".globl boot_entry_pvh",
     ".type boot_entry_pvh, @function",
     // ebx = physical address of hvm_start_info.
@@ -201,6 +239,9 @@ global_asm!(
     ".popsection",
     //
     ".pushsection .rodata.entry, \"a\", @progbits",
+    "boot_text_no_multiboot2:",
+    ".ascii \"gosched-boot: the loader entered as by Multiboot2, but without its magic number \"",
+    ".asciz \"(0x36d76289 in eax)\\n\"",
     "boot_text_no_long_mode:",
     ".asciz \"gosched-boot: this CPU has no 64-bit mode, which the kernel needs\\n\"",
     "boot_text_no_nx:",
@@ -232,6 +273,9 @@ global_asm!(
     "boot_stack_top:",
     ".popsection",
     pvh = const Protocol::Pvh as u32,
+    multiboot2 = const Protocol::Multiboot2 as u32,
+    multiboot2_header = const MULTIBOOT2_HEADER,
+    multiboot2_given = const MULTIBOOT2_GIVEN,
     cr4 = const CR4,
     cr0 = const CR0,
     efer_msr = const EFER_MSR,

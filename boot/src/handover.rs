@@ -1,11 +1,11 @@
 //! What a loader hands over, in one form for every boot protocol.
 //!
-//! [`crate::pvh`] produces it; another protocol (Multiboot2) plugs in beside it: an entry that
-//! gives its [`Protocol`] number, and a reader that returns a [`Handover`]. Nothing after the
-//! reader knows which it was.
+//! [`crate::pvh`] and [`crate::multiboot2`] produce it; another protocol plugs in beside them: an
+//! entry that gives its [`Protocol`] number, and a reader that returns a [`Handover`]. Nothing
+//! after the reader knows which it was.
 //!
-//! The memory map is copied. The kernel's file and the command line are borrowed from where the
-//! loader left them; [`crate::memory`] keeps both out of the free frames.
+//! The memory map is copied. The kernel's file, the command line and what else is still needed are
+//! borrowed from where the loader left them; [`crate::memory`] keeps them out of the free frames.
 
 use crate::refusal::LoaderFault;
 
@@ -15,16 +15,32 @@ use crate::refusal::LoaderFault;
 pub(crate) enum Protocol {
     /// PVH: 32-bit entry named by an ELF note, `hvm_start_info` in `ebx`.
     Pvh = 1,
+    /// Multiboot2: 32-bit entry named by a tag of the header, the information in `ebx`.
+    Multiboot2 = 2,
 }
 
 impl Protocol {
     /// The protocol with this number, which the entry code has put in `esi`.
     pub(crate) fn from_number(number: u32) -> Self {
-        assert!(
-            number == Protocol::Pvh as u32,
-            "entry.rs gives only numbers of this enum"
-        );
-        Protocol::Pvh
+        match number {
+            number if number == Protocol::Pvh as u32 => Protocol::Pvh,
+            number if number == Protocol::Multiboot2 as u32 => Protocol::Multiboot2,
+            _ => unreachable!("entry.rs gives only numbers of this enum"),
+        }
+    }
+}
+
+/// End of what the boot stage's own page tables map.
+const VISIBLE_END: u64 = 1 << 32;
+
+/// A longer command line is a mistake, or has lost its NUL.
+pub(crate) const MAX_COMMAND_LINE: usize = 64 * 1024;
+
+/// That the boot stage can see these bytes, of which the loader gave the address.
+pub(crate) fn check_visible(addr: u64, size: u64, what: &'static str) -> Result<(), LoaderFault> {
+    match addr.checked_add(size) {
+        Some(end) if addr != 0 && end <= VISIBLE_END => Ok(()),
+        _ => Err(LoaderFault::NotVisible { what, addr }),
     }
 }
 
@@ -100,6 +116,8 @@ pub(crate) struct Handover {
     pub(crate) kernel: &'static [u8],
     /// The kernel's command line, verbatim, without the final NUL.
     pub(crate) command_line: &'static [u8],
+    /// What else the loader left that is still needed: the RSDP may lie there.
+    pub(crate) information: &'static [u8],
     /// Physical address of the ACPI RSDP.
     pub(crate) rsdp_addr: Option<u64>,
 }

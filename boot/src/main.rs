@@ -1,8 +1,8 @@
 //! The boot stage: from the loader's 32-bit entry to the kernel's ELF entry.
 //!
 //! It keeps the promise of `bootloader_api` 0.11 without its disk image: QEMU (or any PVH loader)
-//! puts this small ELF and, as a module, the kernel's ELF into memory. The steps are the lines
-//! of [`boot`], in order.
+//! or GRUB (Multiboot2) puts this small ELF and, as a module, the kernel's ELF into memory. The
+//! steps are the lines of [`boot`], in order.
 //!
 //! Invariants:
 //! - One CPU, interrupts off, physical = virtual for the first 4 GiB until the last instruction.
@@ -26,6 +26,7 @@ mod exit;
 mod handover;
 mod load;
 mod memory;
+mod multiboot2;
 mod paging;
 mod pvh;
 mod ranges;
@@ -53,6 +54,7 @@ extern "C" fn boot_main(protocol: u32, info: u32) -> ! {
 fn boot(protocol: u32, info: u32) -> Result<core::convert::Infallible, Refusal> {
     let handover: Handover = match Protocol::from_number(protocol) {
         Protocol::Pvh => pvh::read(info)?,
+        Protocol::Multiboot2 => multiboot2::read(info)?,
     };
     let kernel = elf::Kernel::parse(handover.kernel)?;
     let config = config::read(&kernel)?;

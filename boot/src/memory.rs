@@ -3,8 +3,8 @@
 //! Invariants:
 //! - `free` is a part of `ram`; both consist of whole pages.
 //! - What the loader left and someone still needs (this image, the kernel's file, the command
-//!   line) is never in `free`. Neither is page 0: it holds the BIOS data area, and as a frame its
-//!   address would look like a null pointer.
+//!   line, the loader's information) is never in `free`. Neither is page 0: it holds the BIOS data
+//!   area, and as a frame its address would look like a null pointer.
 //! - Where the firmware's entries overlap, the one that is not RAM wins.
 //!
 //! Frames come from the lowest free memory above 1 MiB, so that the kernel finds the low megabyte
@@ -61,7 +61,7 @@ impl Memory {
         let mut free = ram.clone();
         free.remove(page_range(0, 1))?;
         free.remove(boot_image())?;
-        for bytes in [handover.kernel, handover.command_line] {
+        for bytes in [handover.kernel, handover.command_line, handover.information] {
             let start = bytes.as_ptr() as u64;
             free.remove(page_range(start, start + bytes.len() as u64))?;
         }
@@ -69,7 +69,7 @@ impl Memory {
     }
 
     /// Takes up to `len` bytes of whole frames, fewer if the lowest free range is shorter. Their
-    /// content is what it was.
+    /// content is anything.
     pub(crate) fn take_run(&mut self, len: u64) -> Result<Run, MemoryFault> {
         let range = self.allocatable().next().ok_or(MemoryFault::OutOfMemory)?;
         let len = range
@@ -107,10 +107,16 @@ impl Memory {
         self.free.iter().filter_map(|range| range.clip(ALLOCATABLE))
     }
 
+    /// Each frame is tried before it is believed: with page tables in memory that is not there, the
+    /// machine would reset without a word.
     fn take(&mut self, run: Run) -> Result<Run, MemoryFault> {
-        self.free
-            .remove(Range::new(run.start, run.start + run.len))?;
-        Ok(run)
+        let end = run.start + run.len;
+        self.free.remove(Range::new(run.start, end))?;
+        let mut frames = (run.start..end).step_by(PAGE_SIZE as usize);
+        match frames.find(|&frame| !holds_what_is_written(frame)) {
+            Some(frame) => Err(MemoryFault::NotRam(frame)),
+            None => Ok(run),
+        }
     }
 
     /// Writes the kernel's map: RAM that is free (`Usable`) or not (`Bootloader`), and the
@@ -154,6 +160,20 @@ impl Memory {
         written.sort_unstable_by_key(|region| region.start);
         Ok(len)
     }
+}
+
+/// Whether the first word of a free frame is RAM. Two values, as a bus that nobody drives may happen
+/// to give one of them.
+fn holds_what_is_written(frame: u64) -> bool {
+    let word = frame as *mut u64;
+    [frame, !frame].into_iter().all(|value| {
+        // SAFETY: below 4 GiB, which is mapped one to one; by the memory map free, so nothing uses
+        // it, and if the map is wrong there is no better use for it.
+        unsafe {
+            word.write_volatile(value);
+            word.read_volatile() == value
+        }
+    })
 }
 
 /// Where this image lies, whole pages.

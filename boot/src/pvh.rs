@@ -9,17 +9,11 @@
 
 use core::mem::size_of;
 
-use crate::handover::{Handover, MemoryMap};
+use crate::handover::{Handover, MAX_COMMAND_LINE, MemoryMap, check_visible};
 use crate::refusal::LoaderFault;
 use crate::rsdp;
 
 const MAGIC: u32 = 0x336e_c578;
-
-/// End of what the boot stage's own page tables map.
-const VISIBLE_END: u64 = 1 << 32;
-
-/// A longer command line has lost its NUL.
-const MAX_COMMAND_LINE: usize = 64 * 1024;
 
 #[derive(Clone, Copy)]
 #[repr(C)]
@@ -67,6 +61,8 @@ pub(crate) fn read(info: u32) -> Result<Handover, LoaderFault> {
         memory_map: read_memory_map(&info)?,
         kernel: read_kernel(&info)?,
         command_line: read_command_line(info.command_line_paddr)?,
+        // Nothing of the start info is needed any more: its root pointer is the firmware's own.
+        information: &[],
         rsdp_addr: rsdp::find(info.rsdp_paddr),
     })
 }
@@ -122,11 +118,4 @@ fn read_at<T: Copy>(paddr: u64, index: u32, what: &'static str) -> Result<T, Loa
     // SAFETY: not null and inside the identity mapping; `T` is one of the integer-only structs of
     // this file, valid for any bytes, and no alignment is assumed.
     Ok(unsafe { core::ptr::read_unaligned(addr as *const T) })
-}
-
-fn check_visible(addr: u64, size: u64, what: &'static str) -> Result<(), LoaderFault> {
-    match addr.checked_add(size) {
-        Some(end) if addr != 0 && end <= VISIBLE_END => Ok(()),
-        _ => Err(LoaderFault::NotVisible { what, addr }),
-    }
 }

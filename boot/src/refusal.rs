@@ -5,6 +5,7 @@
 
 use core::fmt;
 
+use crate::multiboot2::TagFault;
 use crate::ranges::Range;
 
 /// Why there is no kernel to enter.
@@ -19,6 +20,7 @@ pub(crate) enum Refusal {
 pub(crate) enum LoaderFault {
     StartInfoMagic(u32),
     StartInfoVersion(u32),
+    Multiboot2(TagFault),
     NotVisible { what: &'static str, addr: u64 },
     NoKernel,
     EmptyKernel,
@@ -104,6 +106,7 @@ pub(crate) enum MemoryFault {
     },
     OutOfMemory,
     MapTooLong,
+    NotRam(u64),
 }
 
 /// A version of `bootloader_api`.
@@ -152,13 +155,17 @@ impl fmt::Display for LoaderFault {
                     "the PVH start info has version {version}, without a memory map"
                 )
             }
+            Self::Multiboot2(fault) => write!(f, "the Multiboot2 information {fault}"),
             Self::NotVisible { what, addr } => {
                 write!(
                     f,
                     "the loader's {what} at {addr:#x} is not within the first 4 GiB"
                 )
             }
-            Self::NoKernel => write!(f, "no kernel: give its ELF file as the module (-initrd)"),
+            Self::NoKernel => write!(
+                f,
+                "no kernel: give its ELF file as the module (QEMU: -initrd, GRUB: module2)"
+            ),
             Self::EmptyKernel => write!(f, "the kernel's file is empty"),
             Self::ManyModules(count) => {
                 write!(
@@ -174,6 +181,28 @@ impl fmt::Display for LoaderFault {
                 )
             }
             Self::MapTooLong => MemoryFault::MapTooLong.fmt(f),
+        }
+    }
+}
+
+/// Follows "the Multiboot2 information".
+impl fmt::Display for TagFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size { tag, offset } => write!(
+                f,
+                "is damaged: the tag of type {tag} at byte {offset} has an impossible size"
+            ),
+            Self::NoEnd => write!(f, "is damaged: its last tag is not the end tag"),
+            Self::Twice { tag } => write!(f, "is damaged: it has two tags of type {tag}"),
+            Self::Unterminated { tag } => {
+                write!(
+                    f,
+                    "is damaged: the text of its tag of type {tag} has no end"
+                )
+            }
+            Self::NoMemoryMap => write!(f, "has no memory map"),
+            Self::BadRsdp => write!(f, "has a damaged ACPI root pointer (RSDP)"),
         }
     }
 }
@@ -323,6 +352,10 @@ impl fmt::Display for MemoryFault {
             ),
             Self::OutOfMemory => write!(f, "not enough memory for the kernel and its page tables"),
             Self::MapTooLong => write!(f, "the machine's memory map has too many entries"),
+            Self::NotRam(addr) => write!(
+                f,
+                "the machine's memory map promises memory at {addr:#x}, but there is none"
+            ),
         }
     }
 }

@@ -30,6 +30,8 @@ use crate::{eprintln, testing};
 
 /// Bytes of the stack that boot runs on.
 const BOOT_STACK_SIZE: u64 = 64 * 1024;
+/// Where what the boot stage maps ends: from here on the addresses are the kernel's own.
+const BOOT_END: u64 = 0xffff_efff_ffff_f000;
 /// Bytes of a g0 stack: the scheduler needs little, a report with symbols up to 16 KiB.
 const G0_STACK_SIZE: usize = 48 * 1024;
 /// Bytes of the stacks of exceptions that may end in a report.
@@ -45,7 +47,7 @@ static CONFIG: BootloaderConfig = {
     config.kernel_stack_size = BOOT_STACK_SIZE;
     config.mappings.physical_memory = Some(Mapping::FixedAddress(mem::PHYSICAL_MEMORY as u64));
     config.mappings.dynamic_range_start = Some(mem::BOOT as u64);
-    config.mappings.dynamic_range_end = Some(0xffff_efff_ffff_f000);
+    config.mappings.dynamic_range_end = Some(BOOT_END);
     config
 };
 
@@ -99,6 +101,7 @@ extern "C" fn boot(info: &'static mut BootInfo) -> ! {
     unsafe { arch::init_boot_cpu_early() };
     fatal::set_reporter(dump::report);
     fatal::at_exit(testing_report);
+    check_boot_info(info);
     init_memory(info);
     arch::set_handlers(&HANDLERS);
     read_options(info);
@@ -113,6 +116,35 @@ extern "C" fn boot(info: &'static mut BootInfo) -> ! {
     init_symbols(info);
     init_scheduler();
     enter_g0()
+}
+
+/// Holds what the boot stage gave against what was asked for. A configuration that was damaged in
+/// the file may still be a sound one, and is then followed: the boot would go astray on a stack of
+/// another size, without the physical memory in its place, or with something of the loader's where
+/// the kernel puts its own.
+fn check_boot_info(info: &BootInfo) {
+    let offset = info.physical_memory_offset.into_option();
+    if offset != Some(mem::PHYSICAL_MEMORY as u64) {
+        refuse("physical memory is not mapped where this kernel asks for it");
+    }
+    let len = info.kernel_stack_len;
+    if len != BOOT_STACK_SIZE {
+        refuse(format_args!(
+            "the boot stack has {len} bytes instead of the {BOOT_STACK_SIZE} that were asked for"
+        ));
+    }
+    let addresses = [
+        Some(&raw const *info as u64),
+        Some(info.kernel_stack_bottom),
+        info.ramdisk_addr.into_option(),
+    ];
+    for addr in addresses.into_iter().flatten() {
+        if !(mem::BOOT as u64..BOOT_END).contains(&addr) {
+            refuse(format_args!(
+                "the loader uses the address {addr:#x}, which was not given to it"
+            ));
+        }
+    }
 }
 
 /// Usable stretches of physical memory.
