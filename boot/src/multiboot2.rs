@@ -5,8 +5,8 @@
 //! lies below 4 GiB. The structure stays out of the free memory as a whole: the command line is
 //! read from it, and it has a copy of ACPI's root pointer, which under UEFI no search would find.
 //!
-//! The crate `multiboot2` 0.28 was tried: its iterator of tags panics on a size that does not fit,
-//! where a line for the user is wanted, and it brings eight crates for a list of lengths.
+//! The crate `multiboot2` 0.28 was looked at: its iterator of tags panics on a size that does not
+//! fit, where a line for the user is wanted, and it brings many crates for a list of lengths.
 
 mod quoting;
 mod tags;

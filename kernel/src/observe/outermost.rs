@@ -4,6 +4,7 @@
 //! is in the frame of the outermost trap.
 
 use crate::arch::TrapFrame;
+use crate::arch::switch::in_switch;
 use crate::observe::dump::{here, interrupted, parked, stack_around};
 use crate::observe::unwind::Start;
 use crate::sched::g::{G, getg};
@@ -14,7 +15,8 @@ pub(super) fn start_of_failed(gp: &'static G) -> Option<Start> {
     if getg().as_head() != getm().gsignal.as_head() {
         return Some(parked(gp));
     }
-    let frame = outermost_trap()?;
+    // Amid the switch the registers are of neither side.
+    let frame = outermost_trap().filter(|frame| !in_switch(frame.rip as usize))?;
     if frame.saved_g == gp.as_head() {
         Some(interrupted(frame))
     } else {

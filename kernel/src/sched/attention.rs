@@ -24,7 +24,6 @@
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::arch::{self, TrapFrame};
-use crate::sched::agenda::Item;
 use crate::sched::newproc::{self, Attributes};
 use crate::sched::{SCHED, fatal, preempt, sysmon};
 
@@ -84,7 +83,7 @@ pub fn ask_for_dump() {
     let _ = ASKED_NS.compare_exchange(NEVER, now, Ordering::AcqRel, Ordering::Relaxed);
     sysmon::make_due();
     // For an M that sleeps; and one that runs is asked to look.
-    SCHED.agenda.add(Item::Input);
+    SCHED.note_input();
     preempt::let_scheduler_look();
     if let Some(m) = SCHED.allm().find(|m| m.park.is_halted()) {
         m.poke();

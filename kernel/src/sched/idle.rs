@@ -281,7 +281,9 @@ fn sleep_without_p(m: &'static M) {
     loop {
         let until = keep_timers(m);
         let watch_until = watchdog::keep_watch(m, until);
-        let wake = m.sleep(watch_until, || input_wants() || timers_want(until));
+        let wake = m.sleep(watch_until, || {
+            input_wants() || timers_want(until) || watchdog::is_needed(m)
+        });
         watchdog::stop_watching(m);
         let kept = stop_keeping(m);
         // A timer is due, or input came: run a P, if one is idle. If none is, all Ps run, and those

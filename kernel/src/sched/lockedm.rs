@@ -242,20 +242,21 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
         idle::hand_over(to, p, false);
     }
     // Input that comes to this CPU is for whoever is free; each is told once.
-    let told = Cell::new(false);
-    let untold_input = || SCHED.agenda.has(Item::Input) && !told.get();
+    let told = Cell::new(None);
+    let untold_input =
+        || SCHED.agenda.has(Item::Input) && told.get() != Some(SCHED.inputs.load(Ordering::SeqCst));
     loop {
         // Where all Ms wait for locked goroutines, the one that called another is its only witness.
-        let wake = m.sleep(watchdog::keep_watch(m, NEVER), untold_input);
+        let wake = m.sleep(watchdog::keep_watch(m, NEVER), || {
+            untold_input() || watchdog::is_needed(m)
+        });
         watchdog::stop_watching(m);
         if wake == Wake::Signalled {
             break;
         }
         if untold_input() {
+            told.set(Some(SCHED.inputs.load(Ordering::SeqCst)));
             idle::wakep();
-            told.set(true);
-        } else {
-            told.set(SCHED.agenda.has(Item::Input));
         }
     }
     m.park.clear();
@@ -264,6 +265,7 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
         .swap(None, Ordering::Acquire)
         .expect("a woken M is given a P");
     idle::acquirep(m, p);
+    watchdog::woken(m);
     let gp = inbox_pop(&mut SCHED.lock.lock(), m);
     Some(gp.expect("a locked M is woken for its goroutine"))
 }

@@ -158,6 +158,8 @@ pub struct Sched {
     /// Until when it sleeps.
     pub poll_until: AtomicU64,
 
+    /// How often interrupts left input.
+    pub inputs: AtomicU32,
     /// The goroutine that waits for input.
     pub input_waiter: AtomicRef<G>,
 
@@ -205,6 +207,7 @@ pub static SCHED: Sched = Sched {
     worldsema: Semaphore::new(1),
     timer_keeper: AtomicRef::none(),
     poll_until: AtomicU64::new(timers::NEVER),
+    inputs: AtomicU32::new(0),
     input_waiter: AtomicRef::none(),
     goidgen: AtomicU64::new(1),
     allgs: AtomicRef::none(),
@@ -280,6 +283,13 @@ impl Sched {
             f(gp);
             next = gp.alllink.load(Ordering::Acquire);
         }
+    }
+
+    /// Any context: input is there, which some M is to look for. What was done before is seen by it.
+    pub fn note_input(&self) {
+        // Before the item: who sees that sees the count of this input, or of a later one.
+        self.inputs.fetch_add(1, Ordering::SeqCst);
+        self.agenda.add(Item::Input);
     }
 
     /// Notes whether the scheduler runs in an unusual way, after a change of what makes it so.

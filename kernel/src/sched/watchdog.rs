@@ -6,7 +6,8 @@
 //! Each busy CPU's tick, every [`PERIOD_NS`] on whichever comes first, and one idle M, which sleeps
 //! no longer than [`WATCH_NS`] while any other M is awake. An idle machine stays idle: the last M
 //! to sleep has nobody to watch, and the first to wake calls a watcher only if there is none, so a
-//! program that wakes a thousand times a second costs four wake-ups a second.
+//! program that wakes a thousand times a second costs four wake-ups a second, or fifty where a call
+//! is under way each time.
 //!
 //! A CPU is *silent* while its counts of interrupts and its time in `hlt` stand still although its
 //! timer was due, or is not set while it does not halt.
@@ -31,11 +32,11 @@
 //! With one CPU there is nobody to look. Preemption that is off is not looked for: the timer still
 //! ticks then, and others can do the work.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::arch::{self, MAX_CPUS, Place, TrapFrame};
 use crate::sched::m::{M, getm};
-use crate::sched::{SCHED, preempt, sysmon};
+use crate::sched::{SCHED, fatal, preempt, sysmon};
 
 /// How often the CPUs are looked at.
 const PERIOD_NS: u64 = 100_000_000;
@@ -104,6 +105,9 @@ pub fn set_reporter(copy: Copy, print: Print) {
 
 /// Interrupt: looks if it is time, and prints a report that nobody has printed.
 pub fn tick(now_ns: u64) {
+    if fatal::is_dying() {
+        return; // the others stand for good
+    }
     call_again(now_ns);
     if now_ns >= NEXT_NS.load(Ordering::Relaxed) {
         look(now_ns);
@@ -135,8 +139,7 @@ fn print(by_force: bool) {
 
 /// Idle M, on g0: until when it may sleep that would sleep until `until_ns`.
 pub fn keep_watch(m: &'static M, until_ns: u64) -> u64 {
-    let awake = |other: &'static M| !core::ptr::eq(other, m) && !other.park.is_halted();
-    if COPY.load(Ordering::Relaxed) == 0 || !SCHED.allm().any(awake) {
+    if !is_on() || !another_is_awake(m) {
         return until_ns;
     }
     let me = m.id() + 1;
@@ -148,14 +151,35 @@ pub fn keep_watch(m: &'static M, until_ns: u64) -> u64 {
     }
 }
 
-/// Idle M, on g0: awake, perhaps to look. Its watch is over.
+/// Idle M, amid its last look before it halts: whether nobody watches, though others are awake. The
+/// one who watched may have been called since `keep_watch`, and have found nobody to take over.
+///
+/// Its `WATCHER` = 0, fence, look for who halts; here, as in `note`: halted, fence, this look. One
+/// of the two sees the other.
+pub fn is_needed(m: &'static M) -> bool {
+    WATCHER.load(Ordering::Relaxed) == 0 && is_on() && another_is_awake(m)
+}
+
+/// During boot one CPU has interrupts off for long, and that is right.
+fn is_on() -> bool {
+    COPY.load(Ordering::Relaxed) != 0 && SCHED.started.load(Ordering::Relaxed)
+}
+
+fn another_is_awake(m: &'static M) -> bool {
+    SCHED
+        .allm()
+        .any(|other| !core::ptr::eq(other, m) && !other.park.is_halted())
+}
+
+/// Idle M, on g0: awake, perhaps to look. Its watch is over. If it was called it does not look
+/// first: the P that it was given waits.
 pub fn stop_watching(m: &'static M) {
     if WATCHER.load(Ordering::Relaxed) != m.id() + 1 {
         return;
     }
     let now_ns = arch::nanotime();
     call_again(now_ns);
-    if now_ns >= NEXT_NS.load(Ordering::Relaxed) {
+    if now_ns >= NEXT_NS.load(Ordering::Relaxed) && !m.park.is_signalled() {
         look(now_ns);
         poll();
     }
@@ -164,6 +188,8 @@ pub fn stop_watching(m: &'static M) {
 
 /// An M was idle and is not: if nobody watches, an idle one is called to.
 pub fn woken(m: &'static M) {
+    // Pairs with that of `Note::prepare`: see `is_needed`.
+    fence(Ordering::SeqCst);
     if WATCHER.load(Ordering::Relaxed) == 0
         && let Some(idle) = SCHED
             .allm()
@@ -201,9 +227,14 @@ pub fn called_again() -> u64 {
 
 /// Looks at all other CPUs, unless another one does.
 fn look(now_ns: u64) {
-    let is_due = now_ns >= NEXT_NS.load(Ordering::Relaxed) && COPY.load(Ordering::Acquire) != 0;
+    let is_due = || now_ns >= NEXT_NS.load(Ordering::Relaxed);
     // Acquire: what the last looker has noted.
-    if !is_due || LOOKING.swap(true, Ordering::Acquire) {
+    if !is_on() || !is_due() || LOOKING.swap(true, Ordering::Acquire) {
+        return;
+    }
+    if !is_due() {
+        // Another one has looked meanwhile, and two samples are to be a period apart.
+        LOOKING.store(false, Ordering::Release);
         return;
     }
     NEXT_NS.store(now_ns + PERIOD_NS, Ordering::Relaxed);
@@ -226,7 +257,8 @@ fn is_suspect(m: &M, now_ns: u64) -> bool {
     let progress = progress(m);
     let armed_ns = m.armed_until_ns();
     let due = !m.park.is_halted() && (armed_ns == u64::MAX || armed_ns <= now_ns);
-    if watched.progress.swap(progress, Ordering::Relaxed) != progress || !due {
+    let first = watched.since_ns.load(Ordering::Relaxed) == 0;
+    if watched.progress.swap(progress, Ordering::Relaxed) != progress || !due || first {
         watched.since_ns.store(now_ns, Ordering::Relaxed);
         watched.samples.store(0, Ordering::Relaxed);
         watched.reported.store(false, Ordering::Relaxed);

@@ -23,7 +23,6 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 
 use crate::arch;
 use crate::sched::SCHED;
-use crate::sched::agenda::Item;
 use crate::sched::attention;
 use crate::sched::park::{self, WaitReason};
 use crate::sched::preempt;
@@ -71,7 +70,7 @@ pub fn interrupt() {
         TAIL.store(tail.wrapping_add(1), Ordering::Release);
     }
     fence(Ordering::SeqCst);
-    SCHED.agenda.add(Item::Input);
+    SCHED.note_input();
     preempt::let_scheduler_look();
 }
 
