@@ -69,6 +69,7 @@ pub mod g;
 pub mod gfree;
 pub mod gqueue;
 pub mod idle;
+pub mod keeper;
 pub mod labels;
 pub mod lockedm;
 pub mod m;
@@ -83,6 +84,7 @@ pub mod sampling;
 pub mod schedule;
 pub mod sema;
 pub mod spinning;
+pub mod status;
 pub mod stop;
 pub mod sudog;
 pub mod sysmon;
@@ -104,6 +106,7 @@ use crate::sched::g::G;
 use crate::sched::gfree::GlobalFree;
 use crate::sched::gqueue::GQueue;
 use crate::sched::idle::IdleSet;
+use crate::sched::keeper::Keeper;
 use crate::sched::m::{ALLM, M};
 use crate::sched::p::{ALLP, P};
 use crate::sched::sema::Semaphore;
@@ -154,9 +157,7 @@ pub struct Sched {
     pub worldsema: Semaphore,
 
     /// The M that sleeps with a timer for all.
-    pub timer_keeper: AtomicRef<M>,
-    /// Until when it sleeps.
-    pub poll_until: AtomicU64,
+    pub keeper: Keeper<M>,
 
     /// The goroutine that waits for input.
     pub input_waiter: AtomicRef<G>,
@@ -203,8 +204,7 @@ pub static SCHED: Sched = Sched {
     agenda: Agenda::new(),
     stopwait: AtomicI32::new(0),
     worldsema: Semaphore::new(1),
-    timer_keeper: AtomicRef::none(),
-    poll_until: AtomicU64::new(timers::NEVER),
+    keeper: Keeper::new(),
     input_waiter: AtomicRef::none(),
     goidgen: AtomicU64::new(1),
     allgs: AtomicRef::none(),
