@@ -298,6 +298,9 @@ fn remove(entries: &mut Vec<Entry>, index: usize) {
 }
 
 #[cfg(all(test, not(loom)))]
+mod properties;
+
+#[cfg(all(test, not(loom)))]
 mod tests;
 
 #[cfg(all(test, loom))]

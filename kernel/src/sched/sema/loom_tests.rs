@@ -106,6 +106,7 @@ fn a_limit_against_a_release() {
         // It may have begun to wait after both; then time passes once more.
         run_timers(10);
         waiter.join().unwrap();
+        assert_eq!(run_timers(10), 0, "a timer is left behind");
         w.assert_all_are_free();
     });
 }
@@ -127,6 +128,24 @@ fn a_limit_lets_those_behind_go_on() {
         assert_eq!(large.join().unwrap(), Waited::TimedOut);
         small.join().unwrap();
         w.sema.release(1);
+        w.assert_all_are_free();
+    });
+}
+
+/// While somebody waits nobody barges in, not even for what is free.
+#[test]
+fn newcomers_queue_behind() {
+    model(2, || {
+        let world = World::new(2);
+        let w = world.get();
+        assert!(w.sema.try_acquire(1));
+        let large = go(1, || w.use_some(2));
+        while w.sema.state.lock().waiters.is_empty() {
+            loom::thread::yield_now();
+        }
+        assert!(!w.sema.try_acquire(1));
+        w.sema.release(1);
+        large.join().unwrap();
         w.assert_all_are_free();
     });
 }
