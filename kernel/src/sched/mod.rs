@@ -86,6 +86,8 @@ pub mod sema;
 pub mod spinning;
 pub mod status;
 pub mod stop;
+#[cfg(test)]
+mod stress;
 pub mod sudog;
 pub mod sysmon;
 pub mod ticket;
