@@ -162,8 +162,8 @@ impl Memory {
     }
 }
 
-/// Whether the first word of a free frame is RAM. Two values, as a bus that nobody drives may happen
-/// to give one of them.
+/// Whether the first word of a free frame is RAM. Two values, as a bus that nobody drives may
+/// happen to give one of them.
 fn holds_what_is_written(frame: u64) -> bool {
     let word = frame as *mut u64;
     [frame, !frame].into_iter().all(|value| {

@@ -33,8 +33,8 @@ const LEVELS: &[&[&str]] = &[
 ];
 
 /// Names at the crate's root that are not modules, and the module that they come from. The macros
-/// of `gosched_macros` come from another crate, below all, and `model` and `Parking` are of the
-/// crate that the models are compiled in.
+/// of `gosched_macros` come from another crate, below all, and `model`, `Parking` and `Leaked` are
+/// of the crate that the models are compiled in.
 const ROOT_NAMES: &[(&str, &str)] = &[
     ("__print", "base"),
     ("print", "base"),
@@ -49,6 +49,7 @@ const ROOT_NAMES: &[(&str, &str)] = &[
     ("go", "goroutine"),
     ("goroutine_local", "goroutine"),
     ("Parking", "primitive"),
+    ("Leaked", "primitive"),
     ("Bencher", "testing"),
     ("test_main", "testing"),
     ("bench_main", "testing"),

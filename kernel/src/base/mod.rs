@@ -11,5 +11,7 @@ pub mod instant;
 pub mod intrinsics;
 pub mod lock;
 pub mod options;
+#[cfg(test)]
+pub(crate) mod properties;
 mod quoted;
 pub mod trace_ring;

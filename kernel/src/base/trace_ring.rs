@@ -19,6 +19,8 @@
 //!   from `q - len + 1` on is whole, and it drops what is older.
 //!
 //! Words are atomic, so a torn record is a stale one and not undefined; the check drops it.
+//!
+//! Models: `loom_tests.rs`: readers beside a writer that overwrites.
 
 use alloc::vec::Vec;
 

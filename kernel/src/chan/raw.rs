@@ -1,14 +1,13 @@
 //! The channel behind both sides (Go: `hchan`). Senders that wait without a value: see `lazy`.
 
-use core::cell::Cell;
 use core::ptr;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::lock::{Lock, LockGuard, Rank};
 use crate::chan::buffer::Buffer;
 use crate::chan::error::{CloseError, RecvTimeoutError, SendError, SendTimeoutError};
 use crate::chan::lazy::{RESERVED, is_lazy, owe};
 use crate::chan::word::Word;
+use crate::primitive::{AtomicUsize, Cell, Ordering};
 use crate::sched::g::{G, getg};
 use crate::sched::gqueue::GQueue;
 use crate::sched::park::{self, WaitReason};

@@ -18,12 +18,14 @@
 //!    winner has noted in the sudog (`taken`); if none, time has won.
 //!
 //! A peer that finds a sudog whose ticket is lost drops it from the queue and takes the next.
-
-use core::sync::atomic::{Ordering, fence};
+//!
+//! Models: `loom_tests.rs`: two channels, a close and the limit at once, and selects against each
+//! other.
 
 use crate::arch::switch::{preempt_off, preempt_on};
 use crate::chan::lazy::await_owed;
 use crate::chan::raw::Op;
+use crate::primitive::{Ordering, fence};
 use crate::sched::g::{G, getg};
 use crate::sched::m::getm;
 use crate::sched::park::{self, WaitReason};
@@ -374,3 +376,6 @@ pub(crate) unsafe fn parked_cases(locked: usize, each: &mut dyn FnMut(usize, &Su
         each(case.key, &case.sudog);
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -19,6 +19,8 @@
 //! change something and then look at the other's, at least one sees the other's change. (Go's
 //! `empty` and `full` lean on the locked instruction that ends each hold of a channel's lock.) And
 //! whoever sees a change sees what was done before it: release and acquire, plain moves on x86.
+//!
+//! Models: `loom_tests.rs`.
 
 use crate::primitive::{AtomicU64, Ordering, fence};
 

@@ -376,4 +376,7 @@ fn lowest_beyond(given: &[(u64, u64)], from: u64) -> Option<(u64, u64)> {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests;

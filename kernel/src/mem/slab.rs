@@ -402,4 +402,7 @@ impl Slab {
 }
 
 #[cfg(test)]
+mod properties;
+
+#[cfg(test)]
 mod tests;

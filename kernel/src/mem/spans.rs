@@ -240,3 +240,6 @@ fn map_pages(start: usize, end: usize) -> usize {
     }
     end - start
 }
+
+#[cfg(test)]
+mod properties;

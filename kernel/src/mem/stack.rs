@@ -230,6 +230,8 @@ impl Stacks {
             }
             // Another CPU touched the page at the same time (a value sent to a parked receiver).
             Err(MapError::AlreadyMapped) => GrowResult::Mapped,
+            // Likewise, and the frame for that was the last.
+            Err(MapError::NoMemory) if tables.translate(addr).is_some() => GrowResult::Mapped,
             Err(MapError::NoMemory) => GrowResult::NoMemory,
         }
     }
@@ -398,6 +400,9 @@ fn order_of(size: usize) -> Option<usize> {
     let order = slots.trailing_zeros() as usize;
     (order < ORDERS).then_some(order)
 }
+
+#[cfg(test)]
+mod properties;
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,10 @@
 //! consistent: whoever adds an item then looks for an M that sleeps, and an M that goes to sleep
 //! looks here after it has said so (`idle`, `stop`); at least one sees the other. What is looked at
 //! in between is a hint.
+//!
+//! Models: `loom_tests.rs`: items that come together, and one against an M that halts.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use crate::primitive::{AtomicU32, Ordering};
 
 /// One thing to see to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +38,16 @@ pub struct Agenda {
 
 impl Agenda {
     /// Nothing.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
+        Self {
+            items: AtomicU32::new(0),
+        }
+    }
+
+    /// Nothing.
+    #[cfg(loom)]
+    pub fn new() -> Self {
         Self {
             items: AtomicU32::new(0),
         }
@@ -73,3 +84,6 @@ impl Agenda {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

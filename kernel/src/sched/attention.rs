@@ -21,7 +21,7 @@
 //! `ASKED_NS` is written by whoever asks and taken by exchange, so each request is answered once;
 //! those that come while a dump is on its way are one with it.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::arch::{self, TrapFrame};
 use crate::sched::newproc::{self, Attributes};
@@ -84,6 +84,8 @@ pub fn ask_for_dump() {
     sysmon::make_due();
     // For an M that sleeps; and one that runs is asked to look.
     SCHED.note_input();
+    // Pairs with the fence of `Note::prepare`: an M that goes to sleep sees the item, or is seen.
+    fence(Ordering::SeqCst);
     preempt::let_scheduler_look();
     if let Some(m) = SCHED.allm().find(|m| m.park.is_halted()) {
         m.poke();

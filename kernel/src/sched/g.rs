@@ -15,7 +15,7 @@
 //! | dead | the free list, or the M that just ended it | newproc → runnable |
 //!
 //! [`SCAN`] ORed in is a lock on the transition: whoever set it may look at the stack, and
-//! [`G::casgstatus`] waits until it is gone.
+//! [`G::casgstatus`] waits until it is gone ([`status`](crate::sched::status)).
 
 use alloc::sync::Arc;
 use core::cell::Cell;
@@ -32,41 +32,12 @@ use crate::sched::fatal;
 use crate::sched::labels::LabelsCell;
 use crate::sched::m::M;
 use crate::sched::park::WaitReason;
+use crate::sched::status::StatusWord;
 use crate::sched::ticket::Ticket;
 use crate::sched::timers::Timer;
 use crate::sched::token::Token;
 
-/// What a goroutine is doing (Go: `_Gidle` … `_Gdead`, with Go's numbers).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum Status {
-    /// Just made, not yet published.
-    Idle = 0,
-    /// On a run queue.
-    Runnable = 1,
-    /// On an M with a P.
-    Running = 2,
-    /// Parked; not on a run queue.
-    Waiting = 4,
-    /// Ended, or on a free list.
-    Dead = 6,
-}
-
-/// The scan bit (Go: `_Gscan`).
-pub const SCAN: u32 = 0x1000;
-
-impl Status {
-    /// The status that a word stands for, without its scan bit.
-    pub fn of(word: u32) -> Status {
-        match word & !SCAN {
-            1 => Status::Runnable,
-            2 => Status::Running,
-            4 => Status::Waiting,
-            6 => Status::Dead,
-            _ => Status::Idle,
-        }
-    }
-}
+pub use crate::sched::status::{SCAN, Status};
 
 /// How long a transition waits for a scan bit to go away before the scheduler says that it is lost.
 const SCAN_STUCK_NS: u64 = 20_000_000_000;
@@ -93,8 +64,8 @@ pub struct G {
     /// Stack, guard, Gobuf: what assembly reads.
     pub head: GHead,
 
-    // The status word: changed by compare-and-swap alone.
-    atomicstatus: AtomicU32,
+    // Who owns the G.
+    atomicstatus: StatusWord,
 
     // Written by the owner while idle or dead, constant while alive.
     /// Number, from 1 (main). 0: never used.
@@ -193,7 +164,7 @@ impl G {
                 preempt: AtomicBool::new(false),
                 sched: Gobuf::new(),
             },
-            atomicstatus: AtomicU32::new(Status::Idle as u32),
+            atomicstatus: StatusWord::new(),
             goid: AtomicU64::new(0),
             parent_goid: AtomicU64::new(0),
             gopc: AtomicUsize::new(0),
@@ -254,7 +225,7 @@ impl G {
 
     /// Status word, scan bit and all.
     pub fn readgstatus(&self) -> u32 {
-        self.atomicstatus.load(Ordering::Acquire)
+        self.atomicstatus.load()
     }
 
     /// Status without the scan bit.
@@ -268,59 +239,38 @@ impl G {
     /// to the G and its stack is seen by the new one.
     #[inline(always)]
     pub fn casgstatus(&self, from: Status, to: Status) {
-        let swap = self.atomicstatus.compare_exchange(
-            from as u32,
-            to as u32,
-            Ordering::AcqRel,
-            Ordering::Acquire,
-        );
-        if let Err(found) = swap {
+        if let Err(found) = self.atomicstatus.change(from, to) {
             self.casgstatus_slow(found, from, to);
         }
     }
 
     #[cold]
-    fn casgstatus_slow(&self, mut found: u32, from: Status, to: Status) {
+    fn casgstatus_slow(&self, found: u32, from: Status, to: Status) {
         let start = arch::nanotime();
-        while found == from as u32 | SCAN || found == from as u32 {
+        let changed = self.atomicstatus.change_after(found, from, to, || {
             if arch::nanotime() - start > SCAN_STUCK_NS {
                 fatal::throw("casgstatus: the scan bit is never released");
             }
             arch::pause();
-            let swap = self.atomicstatus.compare_exchange_weak(
-                from as u32,
-                to as u32,
-                Ordering::AcqRel,
-                Ordering::Acquire,
+        });
+        if let Err(found) = changed {
+            crate::println!(
+                "runtime: casgstatus: goroutine {} is {:#x}, not {from:?} as on the way to {to:?}",
+                self.goid.load(Ordering::Relaxed),
+                found
             );
-            match swap {
-                Ok(_) => return,
-                Err(now) => found = now,
-            }
+            fatal::throw("casgstatus: bad incoming value");
         }
-        crate::println!(
-            "runtime: casgstatus: goroutine {} is {:#x}, not {from:?} as on the way to {to:?}",
-            self.goid.load(Ordering::Relaxed),
-            found
-        );
-        fatal::throw("casgstatus: bad incoming value");
     }
 
     /// Claims a G that is not running for inspection (Go: `castogscanstatus`).
     pub fn try_claim(&self, status: Status) -> bool {
-        self.atomicstatus
-            .compare_exchange(
-                status as u32,
-                status as u32 | SCAN,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            )
-            .is_ok()
+        self.atomicstatus.try_claim(status)
     }
 
     /// Ends a [`G::try_claim`] (Go: `casfrom_Gscanstatus`).
     pub fn unclaim(&self) {
-        self.atomicstatus.fetch_and(!SCAN, Ordering::Release);
+        self.atomicstatus.unclaim();
     }
 
     /// Why it waits, or last waited.

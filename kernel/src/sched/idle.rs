@@ -1,6 +1,6 @@
 //! Idle Ms and Ps: who sleeps, who wakes whom. The protocol is in the module's parent.
 
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 
 use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on};
@@ -325,7 +325,7 @@ fn input_wants() -> bool {
 fn timers_want(until: u64) -> bool {
     SCHED.npidle.load(Ordering::SeqCst) > 0
         && first_timer() < until
-        && (until != NEVER || SCHED.timer_keeper.load(Ordering::SeqCst).is_none())
+        && (until != NEVER || !SCHED.keeper.is_there())
 }
 
 /// An M wakes without having been called: takes itself off the idle list, with an idle P. False if
@@ -344,32 +344,16 @@ fn wake_self(m: &'static M) -> bool {
     true
 }
 
-/// One idle M sleeps with a timer for all Ps: returns until when this one may sleep.
-///
-/// `poll_until` is published before the deadlines are read, and whoever arms a timer publishes it
-/// before reading `poll_until` ([`wake_for_timer`]): one of the two sees the other.
+/// One idle M sleeps with a timer for all Ps ([`keeper`](crate::sched::keeper)): returns until when
+/// this one may sleep.
 fn keep_timers(m: &'static M) -> u64 {
-    let keeper = &SCHED.timer_keeper;
     // While all Ps run, those who run them look at their timers. Whoever makes a P idle comes here
     // itself, hands it to an idle M, or wakes one (`timers_moved`).
-    if SCHED.npidle.load(Ordering::SeqCst) == 0
-        || keeper
-            .compare_exchange(None, Some(m), Ordering::SeqCst, Ordering::Relaxed)
-            .is_err()
-    {
+    if SCHED.npidle.load(Ordering::SeqCst) == 0 || !SCHED.keeper.begin(m) {
         return NEVER;
     }
     SCHED.agenda.take(Item::OrphanedTimers);
-    let mut until = first_timer();
-    loop {
-        SCHED.poll_until.store(until, Ordering::SeqCst);
-        fence(Ordering::SeqCst);
-        let again = first_timer();
-        if again >= until {
-            break;
-        }
-        until = again;
-    }
+    let until = SCHED.keeper.settle(first_timer);
     if until == NEVER {
         let _ = stop_keeping(m);
     }
@@ -378,18 +362,11 @@ fn keep_timers(m: &'static M) -> u64 {
 
 /// The M no longer watches the timers. Whether it did.
 fn stop_keeping(m: &'static M) -> bool {
-    let keeper = &SCHED.timer_keeper;
-    let kept = keeper
-        .load(Ordering::Relaxed)
-        .is_some_and(|k| core::ptr::eq(k, m));
-    if kept {
-        let until = SCHED.poll_until.swap(NEVER, Ordering::SeqCst);
-        keeper.store(None, Ordering::SeqCst);
-        if until != NEVER {
-            SCHED.agenda.add(Item::OrphanedTimers);
-        }
+    let until = SCHED.keeper.end(m);
+    if until.is_some_and(|until| until != NEVER) {
+        SCHED.agenda.add(Item::OrphanedTimers);
     }
-    kept
+    until.is_some()
 }
 
 /// Ps with timers became idle, or timers changed their P: those who sleep look again.
@@ -439,7 +416,7 @@ fn run_timers_of_idle_ps() {
         }
     }
     // A keeper that stops after this look raises the flag itself.
-    if left && SCHED.timer_keeper.load(Ordering::SeqCst).is_none() {
+    if left && !SCHED.keeper.is_there() {
         SCHED.agenda.add(Item::OrphanedTimers);
     }
 }
@@ -455,12 +432,8 @@ pub fn first_timer() -> u64 {
 /// A timer was armed on a P that this M holds: whoever sleeps past it is woken
 /// (Go: `wakeNetPoller`).
 pub fn wake_for_timer(when_ns: u64) {
-    fence(Ordering::SeqCst);
     // This CPU's own timer is enough while it runs; the keeper matters when it will not.
-    let keeper = SCHED.timer_keeper.load(Ordering::SeqCst);
-    if let Some(m) = keeper
-        && when_ns < SCHED.poll_until.load(Ordering::SeqCst)
-    {
+    if let Some(m) = SCHED.keeper.sleeps_past(when_ns) {
         m.poke();
     }
 }

@@ -69,6 +69,7 @@ pub mod g;
 pub mod gfree;
 pub mod gqueue;
 pub mod idle;
+pub mod keeper;
 pub mod labels;
 pub mod lockedm;
 pub mod m;
@@ -83,7 +84,10 @@ pub mod sampling;
 pub mod schedule;
 pub mod sema;
 pub mod spinning;
+pub mod status;
 pub mod stop;
+#[cfg(test)]
+mod stress;
 pub mod sudog;
 pub mod sysmon;
 pub mod ticket;
@@ -104,6 +108,7 @@ use crate::sched::g::G;
 use crate::sched::gfree::GlobalFree;
 use crate::sched::gqueue::GQueue;
 use crate::sched::idle::IdleSet;
+use crate::sched::keeper::Keeper;
 use crate::sched::m::{ALLM, M};
 use crate::sched::p::{ALLP, P};
 use crate::sched::sema::Semaphore;
@@ -154,9 +159,7 @@ pub struct Sched {
     pub worldsema: Semaphore,
 
     /// The M that sleeps with a timer for all.
-    pub timer_keeper: AtomicRef<M>,
-    /// Until when it sleeps.
-    pub poll_until: AtomicU64,
+    pub keeper: Keeper<M>,
 
     /// How often interrupts left input.
     pub inputs: AtomicU32,
@@ -205,8 +208,7 @@ pub static SCHED: Sched = Sched {
     agenda: Agenda::new(),
     stopwait: AtomicI32::new(0),
     worldsema: Semaphore::new(1),
-    timer_keeper: AtomicRef::none(),
-    poll_until: AtomicU64::new(timers::NEVER),
+    keeper: Keeper::new(),
     inputs: AtomicU32::new(0),
     input_waiter: AtomicRef::none(),
     goidgen: AtomicU64::new(1),

@@ -25,6 +25,9 @@
 //!
 //! `work` is what interrupts leave behind for any M (input): the same argument covers it, with the
 //! interrupt handler on the waker's side, on this CPU or another.
+//!
+//! Models: `loom_tests.rs`: halts against signals and against work; `spinning/halt_tests.rs`: with
+//! the idle lists and run queues around them.
 
 use crate::primitive::{AtomicU32, Ordering, fence};
 

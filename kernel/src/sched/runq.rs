@@ -14,6 +14,8 @@
 //! compare-and-swap (release) — pairs with the owner's load of `head` (acquire) in `put`: a slot is
 //! written again only after its reader is done.
 //!
+//! Models: `loom_tests.rs`: puts, gets, overflow, steals and `runnext`, with one thief or two.
+//!
 //! Rejected: crossbeam-deque (LIFO for the owner, and its accepted race needs suppressing), a lock
 //! (Go 1.0, `sched=global`, is there to be compared with).
 

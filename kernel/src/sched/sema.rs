@@ -9,6 +9,8 @@
 //!
 //! `free` counts what nobody holds, so permits are exact whatever ends a wait: the ticket of the
 //! waiter decides between a release and the limit.
+//!
+//! Models: `loom_tests.rs`: permits against waiters, some of which time ends.
 
 use crate::base::lock::{Lock, Rank};
 use crate::sched::g::{G, getg};
@@ -30,16 +32,20 @@ pub struct Semaphore {
 
 impl Semaphore {
     /// A semaphore with this many permits.
+    #[cfg(not(loom))]
     pub const fn new(size: usize) -> Self {
         Self {
             size,
-            state: Lock::new(
-                Rank::Chan,
-                State {
-                    free: size,
-                    waiters: WaitQueue::new(),
-                },
-            ),
+            state: Lock::new(Rank::Chan, State::new(size)),
+        }
+    }
+
+    /// A semaphore with this many permits.
+    #[cfg(loom)]
+    pub fn new(size: usize) -> Self {
+        Self {
+            size,
+            state: Lock::new(Rank::Chan, State::new(size)),
         }
     }
 
@@ -119,6 +125,13 @@ impl Semaphore {
 }
 
 impl State {
+    const fn new(free: usize) -> Self {
+        Self {
+            free,
+            waiters: WaitQueue::new(),
+        }
+    }
+
     fn take(&mut self, n: usize) -> bool {
         let there = self.waiters.is_empty() && n <= self.free;
         if there {
@@ -141,3 +154,6 @@ fn wish(sudog: &Sudog) -> usize {
     // SAFETY: `acquire` made the sudog point to its `n`, which is there while it waits.
     unsafe { *sudog.elem.get().cast::<usize>() }
 }
+
+#[cfg(all(test, loom))]
+mod loom_tests;

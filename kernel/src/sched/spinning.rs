@@ -15,6 +15,9 @@
 //! up. Of that fence and the submitter's, either the submitter's is the first, then the last look
 //! sees the work; or it is the second, then what the submitter does to `needed` after it comes
 //! after the clearing.
+//!
+//! Models: `loom_tests.rs`: submitters against Ms that look or go idle; `halt_tests.rs`: the same
+//! with Ms that halt and are woken.
 
 use crate::primitive::{AtomicBool, AtomicU32, Ordering, fence};
 
@@ -98,6 +101,9 @@ impl Spinning {
         self.needed.load(Ordering::Acquire)
     }
 }
+
+#[cfg(all(test, loom))]
+mod halt_tests;
 
 #[cfg(all(test, loom))]
 mod loom_tests;

@@ -3,10 +3,12 @@
 //! A sudog lives on the stack of the goroutine that waits, which does not return before it is out
 //! of the queue. (Go allocates them, since its stacks move.) Whoever holds the lock of the queue's
 //! owner may follow the pointers.
+//!
+//! Models: those of `sema` and of `chan::select`, where loom watches each cell of a sudog.
 
-use core::cell::Cell;
 use core::ptr::NonNull;
 
+use crate::primitive::Cell;
 use crate::sched::g::G;
 use crate::sched::gqueue::GQueue;
 
@@ -166,5 +168,5 @@ impl WaitQueue {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests;

@@ -3,6 +3,9 @@
 //! The word holds the number of the wait, even while it lasts, and odd (`| 1`) once somebody ended
 //! it. A number names one wait: a timer that fired for an earlier one, but was slow to say so,
 //! comes with an old ticket and loses.
+//!
+//! Models: `loom_tests.rs`: the words alone; those of `sema` and of `chan::select` with all that
+//! may end a wait around it.
 
 use crate::primitive::{AtomicU32, Ordering};
 

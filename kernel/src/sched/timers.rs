@@ -10,14 +10,16 @@
 //! - Callbacks run on g0 with the lock dropped, and must not park.
 //! - The heap is run by the M that holds the P, by an M that steals (last pass), or by the M that
 //!   takes the P from the idle list: whoever comes first, under the lock.
+//!
+//! Models: `loom_tests.rs`: stops and resets against those who run what is due.
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crate::arch;
 use crate::base::aref::AtomicRef;
 use crate::base::lock::{Lock, Rank};
+use crate::primitive::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// No deadline.
 pub const NEVER: u64 = u64::MAX;
@@ -39,7 +41,21 @@ pub struct Timer {
 
 impl Timer {
     /// A timer that is in no heap.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
+        Self {
+            heap: AtomicRef::none(),
+            index: AtomicUsize::new(0),
+            when_ns: AtomicU64::new(0),
+            f: AtomicUsize::new(0),
+            arg: AtomicUsize::new(0),
+            ticket: AtomicU32::new(0),
+        }
+    }
+
+    /// A timer that is in no heap.
+    #[cfg(loom)]
+    pub fn new() -> Self {
         Self {
             heap: AtomicRef::none(),
             index: AtomicUsize::new(0),
@@ -102,7 +118,17 @@ pub struct Timers {
 
 impl Timers {
     /// No timers.
+    #[cfg(not(loom))]
     pub const fn new() -> Self {
+        Self {
+            entries: Lock::new(Rank::Timers, Vec::new()),
+            min_when: AtomicU64::new(NEVER),
+        }
+    }
+
+    /// No timers.
+    #[cfg(loom)]
+    pub fn new() -> Self {
         Self {
             entries: Lock::new(Rank::Timers, Vec::new()),
             min_when: AtomicU64::new(NEVER),
@@ -271,5 +297,11 @@ fn remove(entries: &mut Vec<Entry>, index: usize) {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
+mod properties;
+
+#[cfg(all(test, not(loom)))]
 mod tests;
+
+#[cfg(all(test, loom))]
+mod loom_tests;

@@ -5,6 +5,8 @@
 //! only one gets. The loser leaves the goroutine alone: a late timer finds an old ticket; a waker
 //! drops the sudog from the queue and takes the next. The goroutine itself, when time won, takes
 //! the sudog out under the lock before it returns, so no queue ever leads to a stack that is gone.
+//!
+//! Models: those of `sema` and of `chan::select`, whose waits are these.
 
 use core::sync::atomic::Ordering;
 use core::time::Duration;

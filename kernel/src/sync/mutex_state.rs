@@ -32,6 +32,8 @@
 //! unlocker that saw no `WAITING` and a waiter that saw `LOCKED` cannot both be right: the two
 //! change the same word. All other changes are read-modify-writes too, relaxed: they prolong the
 //! release of the last unlock.
+//!
+//! Models: `loom_tests.rs`: with the steps of `RawMutex` and a queue around the word.
 
 use crate::primitive::{AtomicU32, Ordering};
 
@@ -231,3 +233,6 @@ impl MutexState {
 
 #[cfg(all(test, loom))]
 mod loom_tests;
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -18,6 +18,8 @@
 //!
 //! Orderings: `add` is acquire and release, looking at the counter is acquire: who waited sees what
 //! all did before their `done`.
+//!
+//! Models: `loom_tests.rs`: with a queue around the word.
 
 use crate::primitive::{AtomicU64, Ordering};
 

@@ -7,6 +7,8 @@ use crate::base::faults::Faults;
 
 use super::{OptionError, Options, PreemptMode, SchedModel, SliceUs, Traceback, usage};
 
+mod properties;
+
 fn parse(line: &str) -> Result<Options, String> {
     Options::parse(line.as_bytes()).map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! The ring with one thread: what it keeps, and what it drops.
+//! The ring: what it keeps, and what it drops.
 
 use super::{Ring, WORDS};
 use crate::primitive::AtomicU64;
@@ -41,4 +41,25 @@ fn the_newest_are_kept_and_the_oldest_may_be_under_way() {
     // Record 6 lies where record 10 may be written right now.
     assert_eq!(firsts(ring, 0), (std::vec![7, 8, 9], (7, 10)));
     assert_eq!(firsts(ring, 10), (Vec::new(), (10, 10)));
+}
+
+/// At full speed what the model tries step by step: every record that is read was written so.
+#[test]
+fn a_reader_beside_a_writer_that_goes_round() {
+    const RECORDS: u64 = 200_000;
+    let ring = ring(8);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (0..RECORDS).for_each(|k| ring.write([k, !k])));
+        let (mut kept, mut from) = (Vec::new(), 0);
+        while !writer.is_finished() {
+            kept.clear();
+            let (first, next) = ring.read(from, &mut kept);
+            assert!(from <= first && kept.len() as u64 == next - first);
+            for (k, record) in (first..).zip(&kept) {
+                assert_eq!(*record, [k, !k]);
+            }
+            from = next;
+        }
+    });
+    assert_eq!(ring.written(), RECORDS);
 }
