@@ -287,7 +287,7 @@ impl Sched {
         }
     }
 
-    /// Any context: input is there, which some M is to look for. What was done before is seen by it.
+    /// Any context: input is there, which some M is to look for, who sees what was done before.
     pub fn note_input(&self) {
         // Before the item: who sees that sees the count of this input, or of a later one.
         self.inputs.fetch_add(1, Ordering::SeqCst);

@@ -39,9 +39,9 @@ fn an_item_comes_with_what_was_done_before() {
         agenda: Agenda,
         work: UnsafeCell<u32>,
     }
-    // SAFETY: that the cell is not used by two at once is what the model checks.
+    // SAFETY: who takes the item off owns the cell: that no two do is what the model checks.
     unsafe impl Sync for Shared {}
-    // SAFETY: as above.
+    // SAFETY: as above, by its owner.
     unsafe impl Send for Shared {}
     model(3, || {
         let shared = Arc::new(Shared {

@@ -39,9 +39,9 @@ struct World {
     resumed: AtomicU32,
 }
 
-// SAFETY: that the cell is not used by two at once is what the models check.
+// SAFETY: whoever moved the G on by its status owns the cell: that is what the models check.
 unsafe impl Sync for World {}
-// SAFETY: as above.
+// SAFETY: as above, by its owner.
 unsafe impl Send for World {}
 
 impl World {

@@ -8,11 +8,32 @@ use proptest::option;
 use proptest::prelude::*;
 
 use super::super::{KEYS, MAX_SLICE_US, Options, PreemptMode, SchedModel, SliceUs, Traceback};
+use crate::arch::faults::Faults as Machine;
+use crate::base::faults::{Faults, Nth};
 use crate::base::properties::properties;
 
 /// What a line may hold between quotes: no control characters, but blanks of all kinds.
 fn text() -> impl Strategy<Value = String> {
     "[ -~\u{a0}\u{e9}\u{4e16}\u{1f980}\n\t]{0,12}"
+}
+
+fn faults() -> impl Strategy<Value = Faults> {
+    let nth = || (1..=u32::MAX, any::<bool>()).prop_map(|(n, and_later)| Nth { n, and_later });
+    let percents = [0..=100_u8, 0..=100, 0..=100, 0..=100, 0..=100];
+    (percents, 0..=63_u8, option::of(nth()), option::of(nth())).prop_map(
+        |([lost, doubled, spurious, nmi, late], absent, block, frame)| Faults {
+            machine: Machine {
+                lost,
+                doubled,
+                spurious,
+                nmi,
+                late,
+                absent,
+            },
+            block,
+            frame,
+        },
+    )
 }
 
 fn options() -> impl Strategy<Value = Options> {
@@ -44,11 +65,12 @@ fn options() -> impl Strategy<Value = Options> {
         option::of("[A-Za-z0-9_][A-Za-z0-9._-]{0,8}"),
         option::of(text()),
         option::of(text()),
+        faults(),
     );
     (first, second).prop_map(
         |(
             (gomaxprocs, sched, preempt, slice_us, seed, chaos_percent),
-            (schedtrace_ms, scheddetail, traceback, trace, run, args),
+            (schedtrace_ms, scheddetail, traceback, trace, run, args, faults),
         )| Options {
             gomaxprocs,
             sched,
@@ -62,6 +84,7 @@ fn options() -> impl Strategy<Value = Options> {
             trace,
             run,
             args,
+            faults,
         },
     )
 }
@@ -77,6 +100,7 @@ fn nearly_a_line() -> impl Strategy<Value = String> {
         "(gmp|global|single|async|coop|off|none|all|system|a\\.out)",
         "\"[a-z \\\\\"]{0,8}\"?",
         "[ -~]{0,6}",
+        "((lost|late|absent|block|other):[0-9]{0,3}\\+?,?){0,3}",
     ];
     let word = (key, "(=|==||=\")", value, "[ \t\n]{0,2}")
         .prop_map(|(key, is, value, blanks)| key + &is + &value + &blanks);
