@@ -39,7 +39,7 @@ fn an_item_comes_with_what_was_done_before() {
         agenda: Agenda,
         work: UnsafeCell<u32>,
     }
-    // SAFETY: who takes the item off owns the cell: that no two do is what the model checks.
+    // SAFETY: the cell's owner is who takes the item off: that no two do is what the model checks.
     unsafe impl Sync for Shared {}
     // SAFETY: as above, by its owner.
     unsafe impl Send for Shared {}

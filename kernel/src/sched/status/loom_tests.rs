@@ -39,7 +39,7 @@ struct World {
     resumed: AtomicU32,
 }
 
-// SAFETY: whoever moved the G on by its status owns the cell: that is what the models check.
+// SAFETY: the cell's owner is who moved the G on by its status: that is what the models check.
 unsafe impl Sync for World {}
 // SAFETY: as above, by its owner.
 unsafe impl Send for World {}
