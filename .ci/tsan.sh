@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The host tests that share memory between threads, under ThreadSanitizer: run queue, timers, and
 # memory. Needs a nightly compiler, since the sanitizer is no part of stable; std stays as it is.
-# What rests on fences is left to loom: ThreadSanitizer does not know them.
+# What rests on fences is left to loom: ThreadSanitizer does not know them. Arguments are for cargo,
+# in place of the choice of tests.
 #
 # RUSTFLAGS replaces the flags of .cargo/config.toml, which are those of an image, and `env` the
 # runner.
@@ -11,4 +12,5 @@ export RUSTFLAGS='-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer -Cfor
 export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER=env
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}-tsan"
 export TSAN_OPTIONS="suppressions=$PWD/.ci/tsan.suppressions ${TSAN_OPTIONS:-}"
-cargo +nightly test --package gosched --lib -- sched:: mem::
+(($# > 0)) || set -- -- sched:: mem::
+cargo +nightly test --package gosched --lib "$@"
