@@ -5,8 +5,7 @@
 # runner. Optimised, since loom runs each model many thousand times, but not as one whole with its
 # dependencies, as a release of the image is: that takes longer than it saves.
 #
-# With the argument `clippy`, clippy goes over that build instead. With `test NAME...`, only the
-# models with one of these in their name are run.
+# With the argument `clippy`, clippy goes over that build instead. What follows `test` is for cargo.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export RUSTFLAGS='--cfg loom'
@@ -15,7 +14,7 @@ export CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-target}-loom"
 case ${1:-test} in
 clippy) cargo clippy --package gosched-models --lib --profile test -- -D warnings ;;
-test) cargo test --package gosched-models --lib --release -- "${@:2}" ;;
+test) cargo test --package gosched-models --lib --release "${@:2}" ;;
 *)
     echo "loom.sh: '$1' is neither test nor clippy" >&2
     exit 2

@@ -363,6 +363,8 @@ fn preempt_off_holds_until_its_guard_goes() {
     hog_without_calls(&stop, a_while_ticks());
     assert_eq!(steps.load(Ordering::Relaxed), before, "preempted");
     let before = preemptions();
+    // A safe point that must not yield takes the poison off; the end of the guard puts it back.
+    runtime::safepoint();
     drop(guard);
     // The request came long ago: the first safe point takes it, if no interrupt is quicker.
     runtime::safepoint();

@@ -7,7 +7,8 @@
 //! output are accepted, because cargo and editors pass them, but there is nothing here that they
 //! could change: tests run one after another, and output goes straight to the console.
 //!
-//! One thing libtest has not: a word `name=value` is for the tests themselves, which read it by
+//! Two things libtest has not. `--timeout`, for whoever expects a hang: tests have time limits
+//! here. And a word `name=value`, which is for the tests themselves: they read it by
 //! [`arg`](super::arg), for how often or how long. No test's name has a `=`, so no filter is lost.
 
 use alloc::borrow::ToOwned;
@@ -28,6 +29,7 @@ A test runs if its name contains one of FILTERS, or if there are none.
     --list               print the names and run nothing
     --nocapture          print each test's name before it runs
     -q, --quiet          no line for a test that passes
+    --timeout SECONDS    the time limit of each test, instead of its own
     NAME=VALUE           for tests that read it (gosched::testing::arg)
     --format pretty|terse
     --test-threads N, --show-output, --color WHEN, --test, --bench
@@ -56,6 +58,7 @@ pub(super) struct Options {
     pub(super) list: bool,
     pub(super) quiet: bool,
     pub(super) announce: bool,
+    pub(super) timeout_s: Option<u64>,
     pub(super) help: bool,
 }
 
@@ -71,6 +74,7 @@ impl Options {
             list: false,
             quiet: false,
             announce: false,
+            timeout_s: None,
             help: false,
         };
         let mut words = split_words(text)?.into_iter();
@@ -95,7 +99,10 @@ impl Options {
             Some((flag, value)) => (flag, Some(value.to_owned())),
             None => (word, None),
         };
-        let takes_value = matches!(flag, "--skip" | "--test-threads" | "--color" | "--format");
+        let takes_value = matches!(
+            flag,
+            "--skip" | "--test-threads" | "--timeout" | "--color" | "--format"
+        );
         let value = match inline {
             Some(_) if !takes_value => return Err(format!("{flag} takes no value")),
             Some(value) => value,
@@ -117,6 +124,11 @@ impl Options {
                 threads
                     .filter(|&n| n > 0)
                     .ok_or(format!("--test-threads is not '{value}'"))?;
+            }
+            "--timeout" => {
+                let seconds: Option<u32> = value.parse().ok();
+                let seconds = seconds.filter(|&s| s > 0);
+                self.timeout_s = Some(seconds.ok_or(format!("--timeout is not '{value}'"))?.into());
             }
             "--color" if matches!(&*value, "auto" | "always" | "never") => {}
             "--format" if value == "pretty" => {}
@@ -217,7 +229,7 @@ mod tests {
     fn no_argument_selects_all_but_ignored() {
         let options = parse("");
         assert!(options.selects("a::b"));
-        assert_eq!(options.ignored, Ignored::Skip);
+        assert_eq!((options.ignored, options.timeout_s), (Ignored::Skip, None));
         assert!(!options.exact && !options.list && !options.quiet && !options.announce);
     }
 
@@ -259,6 +271,11 @@ mod tests {
     }
 
     #[test]
+    fn time_limits_are_whole_seconds() {
+        assert_eq!(parse("--timeout 5 --timeout=15").timeout_s, Some(15));
+    }
+
+    #[test]
     fn mistakes_are_named() {
         for (text, part) in [
             ("--exakt", "unknown argument '--exakt'"),
@@ -266,6 +283,7 @@ mod tests {
             ("--exact=1", "--exact takes no value"),
             ("a --skip", "--skip needs a value"),
             ("--test-threads 0", "--test-threads is not '0'"),
+            ("--timeout 0", "--timeout is not '0'"),
             ("--format json", "--format cannot be 'json'"),
         ] {
             let error = Options::parse(text).expect_err("a mistake");

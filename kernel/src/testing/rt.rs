@@ -14,8 +14,8 @@ use crate::base::cmdline;
 use crate::observe::living;
 use crate::sched::SCHED;
 use crate::sched::g::Status;
-use crate::sched::newproc::{self, Attributes, Created};
-use crate::sched::{fatal, lockedm};
+use crate::sched::newproc::{self, Attributes};
+use crate::sched::{defer, fatal, lockedm};
 use crate::sync::{Mutex, WaitGroup};
 use crate::time;
 
@@ -34,9 +34,6 @@ pub(super) enum Outcome {
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 /// The goroutines that were alive before the test began.
 static BEFORE: Mutex<Vec<u64>> = Mutex::new(Vec::new());
-
-/// How often is looked whether a test that has said nothing has ended by `goexit`.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The value of `args` on the kernel command line.
 pub(super) fn args() -> String {
@@ -59,7 +56,7 @@ pub(super) fn run_test_goroutine(
     returned.add(1);
     let done = returned.clone();
     let test = move || {
-        f();
+        defer::on_goexit(&|| done.done(), f);
         done.done();
     };
     let attributes = Attributes {
@@ -67,16 +64,14 @@ pub(super) fn run_test_goroutine(
         panic_hook: Some(note_panic),
         ..Attributes::default()
     };
-    let test = match newproc::newproc(test, attributes) {
-        Ok(created) => created,
-        Err(_) => return Outcome::Panicked("no memory for the test's goroutine".to_string()),
-    };
-    let deadline_ns = arch::nanotime().saturating_add(timeout_ns);
-    while !returned.wait_timeout(LOOK_EVERY) && is_alive(test) {
-        if arch::nanotime() >= deadline_ns {
-            println(format_args!("{}", living::stack_text(true)));
-            return Outcome::TimedOut;
-        }
+    if newproc::newproc(test, attributes).is_err() {
+        return Outcome::Panicked("no memory for the test's goroutine".to_string());
+    }
+    // One long wait: whoever woke up now and then to look would find, with the M that its timer
+    // wakes, the work that a lost wake-up has left lying, and no test would notice.
+    if !returned.wait_timeout(Duration::from_nanos(timeout_ns)) {
+        println(format_args!("{}", living::stack_text(true)));
+        return Outcome::TimedOut;
     }
     match PANIC.lock().take() {
         Some(text) => Outcome::Panicked(text),
@@ -88,12 +83,6 @@ pub(super) fn run_test_goroutine(
 fn note_panic(text: &dyn fmt::Display) {
     lockedm::unlock_os_thread();
     *PANIC.lock() = Some(text.to_string());
-}
-
-/// At no cost, however many goroutines the test has made: a G is never freed, and has another
-/// number in its next life.
-fn is_alive(Created { gp, goid }: Created) -> bool {
-    gp.goid.load(Ordering::Relaxed) == goid && gp.status() != Status::Dead
 }
 
 /// The goroutines of the program.

@@ -207,7 +207,11 @@ fn run_test(test: &'static Test, options: &Options) -> bool {
         return true;
     }
     enter(name, options);
-    let timeout_ns = test.timeout_ns * slowness();
+    let limit_ns = match options.timeout_s {
+        Some(seconds) => seconds * 1_000_000_000,
+        None => test.timeout_ns,
+    };
+    let timeout_ns = limit_ns * slowness();
     let outcome = rt::run_test_goroutine(test.run, name, timeout_ns);
     let usable = !matches!(outcome, rt::Outcome::TimedOut);
     let left = if usable { left_behind() } else { Vec::new() };

@@ -161,10 +161,16 @@ fn end(waiter: &Waiter, outcome: u32) -> bool {
 }
 
 /// `limited[i]`: how the thread `i` locks, `rounds` times; the last one is the main thread.
-fn run(preemptions: usize, starves: bool, rounds: u32, limited: &'static [bool]) {
+fn run(preemptions: usize, starves: bool, rounds: u32, limited: &[bool]) {
+    let threads = limited.iter().map(|limited| (*limited, rounds)).collect();
+    run_each(preemptions, starves, threads);
+}
+
+/// As `run`, with the rounds of each thread by themselves.
+fn run_each(preemptions: usize, starves: bool, threads: Vec<(bool, u32)>) {
     model(preemptions, move || {
         let model = Model::new(starves);
-        let go = |limited: bool| {
+        let go = |(limited, rounds): (bool, u32)| {
             let model = model.clone();
             move || {
                 let mut got = 0;
@@ -178,8 +184,8 @@ fn run(preemptions: usize, starves: bool, rounds: u32, limited: &'static [bool])
                 got
             }
         };
-        let (last, others) = limited.split_last().unwrap();
-        let others: Vec<_> = others.iter().map(|l| thread::spawn(go(*l))).collect();
+        let (last, others) = threads.split_last().unwrap();
+        let others: Vec<_> = others.iter().map(|how| thread::spawn(go(*how))).collect();
         let mut count = go(*last)();
         for other in others {
             count += other.join().unwrap();
@@ -205,6 +211,14 @@ fn three_exclude_each_other() {
 fn starving_is_handed_over() {
     run(2, true, 2, &[false, false]);
     run(2, true, 1, &[false, false, false]);
+}
+
+/// Somebody comes by in the middle of a hand-over, when the word is not locked: the mutex is not
+/// his. That takes one who unlocks, one who starves, and one who barges in, which none of the other
+/// models has.
+#[test]
+fn nobody_takes_what_is_handed_over() {
+    run_each(3, true, vec![(false, 1), (false, 1), (false, 2)]);
 }
 
 /// Time ends the wait of one while the mutex is unlocked, and the other is not forgotten.
