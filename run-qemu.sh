@@ -61,6 +61,7 @@ option         variable   default  meaning
 --timeout S    TIMEOUT    0, 600   seconds until the run is ended, 0 for none; the default is none
                                    if stdin is a terminal or gdb is wanted, else 600
 --release      RELEASE=1           build the default image in the release profile
+--stage FILE   STAGE               the boot stage, else it is built
 --verbose      VERBOSE=1           show QEMU's command line
 --help                             this text
                CMDLINE             more kernel command line, before that after --
@@ -86,7 +87,7 @@ read_environment() {
     smp=${SMP:-4} mem=${MEM:-512M} accel=${ACCEL:-tcg} machine=${MACHINE:-q35}
     cpu=${CPU:-} boot=${BOOT:-} iso_file=${ISO:-}
     replay=${REPLAY:-} time_limit_s=${TIMEOUT:-} gdb_port=${GDB_PORT:-1234}
-    files_dir=${FILES:-} trace_file=${TRACE:-}
+    files_dir=${FILES:-} trace_file=${TRACE:-} boot_elf=${STAGE:-}
     local name
     for name in ICOUNT GDB RELEASE VERBOSE; do
         [[ ${!name:-0} == [01] ]] || usage_error "$name must be 0 or 1, not '${!name}'"
@@ -103,8 +104,8 @@ read_arguments() {
     while (($# > 0)) && [[ $1 == -?* && $1 != -- ]]; do
         option=${1%%=*}
         case $option in
-        --smp | --mem | --accel | --machine | --cpu | --boot | --iso | --replay | --timeout | \
-            --gdb-port | --files | --trace)
+        --smp | --mem | --accel | --machine | --cpu | --boot | --iso | --stage | --replay | \
+            --timeout | --gdb-port | --files | --trace)
             if [[ $1 == *=* ]]; then
                 value=${1#*=}
             else
@@ -147,6 +148,7 @@ take_option() { # OPTION VALUE
     --gdb-port) gdb_port=$2 ;;
     --files) files_dir=${2:-none} ;;
     --trace) trace_file=${2:-none} ;;
+    --stage) boot_elf=${2:-none} ;;
     --icount) icount=1 ;;
     --gdb) gdb=1 ;;
     --release) release=1 ;;
@@ -190,6 +192,8 @@ check_options() {
     [[ $image != *=* || -f $image ]] ||
         usage_error "there is no image '$image'; kernel words come after --"
     [[ -z $image || (-f $image && -r $image) ]] || usage_error "there is no image '$image'"
+    [[ -z $boot_elf || (-f $boot_elf && -r $boot_elf) ]] ||
+        usage_error "there is no boot stage '$boot_elf'"
 }
 
 # Sets boot and boots_iso.
@@ -344,7 +348,7 @@ cargo_build() { # ARGS...
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p' <<<"$json" | tail -n 1
 }
 
-# Sets boot_elf, and image where none was given. cargo has released the lock of its build folder
+# Sets boot_elf and image where they were not given. cargo has released the lock of its build folder
 # when it calls its runner, so building here is no deadlock; the boot stage goes where the image
 # went, whichever way that folder was chosen.
 build_images() {
@@ -364,7 +368,11 @@ build_images() {
         ((!release)) || profile=(--release)
         image=$(cargo_build --package gosched --bin gosched "${profile[@]}")
     fi
-    boot_elf=$(cargo_build --quiet --release --package gosched-boot)
+    if [[ -n $boot_elf ]]; then
+        boot_elf=$(realpath -- "$boot_elf")
+    else
+        boot_elf=$(cargo_build --quiet --release --package gosched-boot)
+    fi
 }
 
 # QEMU puts the image at the end of memory without a look at what the boot stage has at its beginning:
@@ -412,14 +420,20 @@ write_iso() { # FILE
 # Sets qemu_args.
 make_qemu_args() {
     local dir=${tmp//,/,,} # QEMU's quoting of a comma in an option's value
-    local mux=''
+    local mux='' console=stdio,signal=off
     # On a terminal QEMU's monitor shares the console: that is where Ctrl-A comes from.
     if [[ -t 0 ]]; then mux=,mux=on; fi
+    # A pipe that nobody reads for a while is full, the guest sees a port that is not ready, and its
+    # run is another from there on: in a replay the ports write to regular files, which take all.
+    if [[ -n $replay && ! -t 0 ]]; then
+        console=file,path=$dir/console
+        : >"$tmp/console"
+    fi
     # shellcheck disable=SC2054 # the commas belong to the values
     qemu_args=(
         -nodefaults -no-user-config -no-reboot -display none
         -smp "$smp" -m "$mem"
-        -chardev "stdio,id=console,signal=off$mux" -serial chardev:console
+        -chardev "$console,id=console$mux" -serial chardev:console
         -chardev "file,id=status,path=$dir/status" -device "isa-debugcon,iobase=0xe9,chardev=status"
         -device "isa-debug-exit,iobase=0xf4,iosize=0x04"
         -chardev "pipe,id=monitor,path=$dir/monitor" -mon chardev=monitor,mode=control
@@ -435,7 +449,8 @@ make_qemu_args() {
         local digits=000000000$replay
         local rate=$((10#${digits: -9} % 6))
         qemu_args+=(-accel "tcg,thread=single" -cpu "${cpu:-max},-rdrand,-rdseed"
-            -icount "shift=$rate,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
+            -icount "shift=$rate,sleep=off" -rtc "clock=vm,base=$RTC_BASE"
+            -name debug-threads=on -S)
     elif ((icount)); then
         qemu_args+=(-accel "tcg,thread=single" -cpu "${cpu:-max},-rdrand,-rdseed"
             -icount "shift=0,sleep=off" -rtc "clock=vm,base=$RTC_BASE")
@@ -491,6 +506,13 @@ check_kvm() {
     die "$EXIT_CRASH" "KVM does not work here ($(head -n 1 "$tmp/kvm.log")): use --accel tcg"
 }
 
+# What keeps the host's scheduler out of a replay: see replay.c. Sets preload.
+build_replay() {
+    preload=$tmp/replay.so
+    cc -O2 -shared -fPIC -o "$preload" "$root/replay.c" ||
+        die "$EXIT_CRASH" "could not build replay.c, without which a replay is not one"
+}
+
 # ---- Running it --------------------------------------------------------------------------------
 
 # Writes what comes from the second serial port to files: see kernel/src/observe/hostfile.rs. A file
@@ -543,6 +565,13 @@ clean_up() {
     if [[ -n $tmp ]]; then rm -rf -- "$tmp"; fi
 }
 
+# What QEMU writes to a file, from its beginning, until QEMU ends. Ctrl-C ends this script and not
+# what is still to be shown.
+follow() { # FILE
+    trap '' INT TERM HUP
+    exec tail --bytes=+1 --follow --sleep-interval=0.05 --pid="$qemu_pid" -- "$1"
+}
+
 # Starts QEMU as a child in the background, because bash runs no trap while it waits for one in the
 # foreground. What the guest prints goes through a filter: to a file or pipe without the carriage
 # returns that a serial line wants; to a terminal as it is, since QEMU writes each byte by itself,
@@ -558,19 +587,28 @@ start_qemu() {
     # Opened for both directions, an end that is not there yet does not block.
     exec 3<>"$tmp/monitor.in" 4<>"$tmp/monitor.out"
     printf '{"execute":"qmp_capabilities"}\n' >&3
+    # A replay starts when the monitor has nothing more to do: see replay.c.
+    [[ -z $replay ]] || ((gdb)) || printf '{"execute":"cont"}\n' >&3
     if ((verbose)); then
         say "$QEMU$(printf ' %q' "${qemu_args[@]}")"
     fi
     if [[ -n $files_dir ]]; then
-        mkfifo "$tmp/files"
+        if [[ -n $replay ]]; then : >"$tmp/files"; else mkfifo "$tmp/files"; fi
+    fi
+    if [[ -p $tmp/files ]]; then
         receive_files <"$tmp/files" 3>&- 4>&- &
         receiver_pid=$!
     fi
     exec {console}> >(trap '' INT TERM HUP && exec "${filter[@]}" 3>&- 4>&-)
     filter_pid=$!
-    "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- 5>"$tmp/alive" &
+    LD_PRELOAD=$preload "$QEMU" "${qemu_args[@]}" <"$input" >&"$console" 3>&- 4>&- 5>"$tmp/alive" &
     qemu_pid=$!
+    if [[ -f $tmp/console ]]; then follow "$tmp/console" >&"$console" 3>&- 4>&- & fi
     exec {console}>&-
+    if [[ -f $tmp/files ]]; then
+        receive_files < <(follow "$tmp/files") 3>&- 4>&- &
+        receiver_pid=$!
+    fi
     exec 5<"$tmp/alive"
 }
 
@@ -667,6 +705,8 @@ main() {
         disk=$tmp/disk.iso
         write_iso "$disk"
     fi
+    preload=''
+    [[ -z $replay ]] || build_replay
     make_qemu_args
     ((!gdb)) || say "waiting for: gdb -iex $(image_arg "add-auto-load-safe-path $image")" \
         "-ex 'target remote :$gdb_port' $(image_arg "$image")"

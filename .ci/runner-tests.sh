@@ -84,6 +84,7 @@ refused 'replay must be' --replay 18446744073709551616
 refused 'timeout must be' --timeout 1.5
 refused 'no image' /nonexistent
 refused 'gdb-port must be' --gdb-port 65536
+refused 'no boot stage' --stage /nonexistent
 refused 'no folder' --files /nonexistent
 refused 'no folder' --trace /nonexistent/trace.out
 refused "a file's name" --trace '/tmp/a trace'
@@ -119,12 +120,17 @@ for machine in q35 pc microvm; do
 done
 boot ends --icount
 ended 7 '^$' 'gives the status under --icount'
+boot ends --replay 5
+ended 7 '^$' 'gives the status under --replay'
 boot ends-without-status
 ended 125 'without an exit status' 'sees a missing status'
 boot triple-faults
 ended 125 'triple fault' 'names a triple fault'
 boot hangs --timeout 1 --smp 2
 ended 124 'CPU#1' 'shows all registers at the time limit'
+# The monitor must come through although all else waits for the CPUs there (replay.c).
+boot hangs --timeout 1 --smp 2 --replay 1
+ended 124 'CPU#1' 'shows all registers of a replay at the time limit'
 
 # GRUB says things of its own before the guest.
 boots_by() { # FIRMWARE ARGS...

@@ -2,4 +2,4 @@
 # The shell scripts pass shellcheck.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck
+git ls-files -z '*.sh' .ci/run .ci/soak | xargs -0 shellcheck

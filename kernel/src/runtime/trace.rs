@@ -72,8 +72,10 @@ pub fn set_recording(on: bool) {
 }
 
 /// A number that any difference in what the scheduler did since boot changes: which goroutine ran
-/// on which CPU after which, and why the one before stopped. Two runs of `run-qemu.sh --replay
-/// SEED` have the same. While the recorder is off nothing is added.
+/// on which CPU after which, and why the one before stopped; and how many events each CPU noted in
+/// all. It is kept as they happen, so it has also those that the rings have forgotten. Two runs of
+/// `run-qemu.sh --replay SEED` have the same. Times are not in it: a trace has them, and is the
+/// same in two such runs to the last byte. While the recorder is off nothing is added.
 ///
 /// ```
 /// use gosched::runtime::trace;
@@ -81,8 +83,11 @@ pub fn set_recording(on: bool) {
 /// gosched::println!("{:016x}", trace::hash());
 /// ```
 pub fn hash() -> u64 {
-    SCHED.allm().fold(0, |hash: u64, m| {
-        hash.rotate_left(9).wrapping_mul(0x100_0000_01b3) ^ m.trace.hash()
+    let parts = SCHED
+        .allm()
+        .flat_map(|m| [m.trace.hash(), m.trace.ring.written()]);
+    parts.fold(0, |hash: u64, part| {
+        hash.rotate_left(9).wrapping_mul(0x100_0000_01b3) ^ part
     })
 }
 

@@ -11,7 +11,8 @@ use core::time::Duration;
 
 use crate::arch;
 use crate::base::cmdline;
-use crate::observe::living;
+use crate::observe::{hostfile, living};
+use crate::runtime::trace;
 use crate::sched::SCHED;
 use crate::sched::g::Status;
 use crate::sched::newproc::{self, Attributes};
@@ -34,6 +35,9 @@ pub(super) enum Outcome {
 static PANIC: Mutex<Option<String>> = Mutex::new(None);
 /// The goroutines that were alive before the test began.
 static BEFORE: Mutex<Vec<u64>> = Mutex::new(Vec::new());
+
+/// Where the last moments before the first failure go.
+const TRACE_FILE: &str = "failed.trace";
 
 /// The value of `args` on the kernel command line.
 pub(super) fn args() -> String {
@@ -114,6 +118,19 @@ pub(super) fn leaked() -> Vec<String> {
         left.push(format!("{goid} [{doing}]"));
     });
     left
+}
+
+/// What all CPUs did until now, as one number: two failures that have the same are the same run.
+pub(super) fn trace_hash() -> String {
+    format!("trace hash {:016x}", trace::hash())
+}
+
+/// Writes the last moments for the host, if it takes files.
+pub(super) fn keep_trace() {
+    if hostfile::is_attached() {
+        // The verdict is what counts; a trace that cannot be had must not hide it.
+        let _ = hostfile::write(TRACE_FILE, &trace::snapshot());
+    }
 }
 
 /// Nanoseconds since boot.

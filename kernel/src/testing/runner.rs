@@ -9,7 +9,7 @@
 //! many of them measure just that.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 use spin::Mutex;
@@ -75,7 +75,10 @@ pub fn report_fatal() {
         return;
     };
     rt::println(format_args!("test {name} ... FAILED"));
-    let text = "a fatal error ended the image; its report is above".to_string();
+    let text = format!(
+        "a fatal error ended the image; its report is above\n{}",
+        rt::trace_hash()
+    );
     run.tally.fail(name, text);
     rt::println(format_args!(
         "{}",
@@ -227,8 +230,15 @@ fn run_test(test: &'static Test, options: &Options) -> bool {
             }
         }
         Err(text) => {
+            // Before anything is printed, which others can run beside.
+            let hash = rt::trace_hash();
             rt::println(format_args!("test {label} ... FAILED"));
-            let text = note.map_or(text.clone(), |note| format!("{text}\n{note}"));
+            let note = note.map_or(String::new(), |note| format!("\n{note}"));
+            let text = format!("{text}{note}\n{hash}");
+            // Later failures are often the first one's doing, and the rings go on.
+            if RUN.lock().tally.is_ok() {
+                rt::keep_trace();
+            }
             leave(|tally| tally.fail(name, text));
         }
     }
