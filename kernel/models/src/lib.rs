@@ -18,6 +18,8 @@
 extern crate alloc;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use loom::sync::Notify;
 use loom::sync::atomic::{AtomicBool, Ordering};
@@ -136,8 +138,24 @@ impl<T> Drop for Leaked<T> {
 
 /// Runs `f` under loom with at most `preemptions` switches that no thread asked for; more of them
 /// cost much and have found nothing.
+///
+/// # Panics
+/// When loom has tried next to nothing, which shows nothing. It looks for what two threads do to
+/// one word, and knows the last access alone: a thread that loads a word before it stores to it
+/// hides what another did before. A `yield_now` in the one that loom begins with helps, or a load
+/// that is left out.
 fn model(preemptions: usize, f: impl Fn() + Sync + Send + 'static) {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
-    builder.check(f);
+    builder.check(move || {
+        counted.fetch_add(1, Relaxed);
+        f();
+    });
+    let runs = runs.load(Relaxed);
+    assert!(runs >= MIN_RUNS, "loom tried {runs} orders: too few");
 }
+
+/// What the smallest of the models takes, and more than what tries no order of two stores.
+const MIN_RUNS: usize = 4;

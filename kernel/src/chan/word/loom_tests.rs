@@ -59,11 +59,13 @@ fn a_close_is_seen_with_what_was_before_it() {
     model(3, || {
         let channel = Channel::with_values(0);
         let done = Arc::new(AtomicBool::new(false));
+        // Not in the closer, whose load would hide the other's from loom (`model`).
+        let closed = channel.word.get().closed();
         let closer = {
             let (channel, done) = (Arc::clone(&channel), Arc::clone(&done));
             thread::spawn(move || {
                 done.store(true, Ordering::Relaxed);
-                channel.word.set(channel.word.get().closed());
+                channel.word.set(closed);
             })
         };
         if channel.word.glance().is_closed() {
