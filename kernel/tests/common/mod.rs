@@ -103,11 +103,14 @@ pub(crate) fn applies(condition: bool, needs: &str) -> bool {
     condition
 }
 
-/// How many goroutines wait for this, by its words in a dump.
+/// How many goroutines wait for this, by its words in a dump; without the first, which waits for the
+/// test.
 pub(crate) fn waiting(reason: &str) -> usize {
     let mut count = 0;
     SCHED.for_each_g(|gp| {
+        let is_runner = gp.goid.load(Ordering::Relaxed) == 1;
         let waits = gp.status() == Status::Waiting && gp.waitreason().text() == reason;
+        let waits = waits && !is_runner;
         count += usize::from(waits);
     });
     count
