@@ -93,6 +93,22 @@ def no_alarm(image, program, cpus):
     result(f"{program}: no alarm, {cpus} CPUs", ok, seen)
 
 
+def shell_beside_a_locked_main(image, cpus):
+    """Each byte interrupts a CPU that waits for its locked goroutine, and is for the others: one
+    that is told to nobody is not echoed."""
+    session = Session([image, "locked-shell"], cpus=cpus)
+    session.read_to("\n> ")
+    heard = True
+    for byte in b"echo all is well":
+        time.sleep(0.1)
+        session.send(bytes([byte]))
+        heard = heard and session.read_until(re.escape(chr(byte)), 10)[1]
+    seen = session.type(b"") if heard else ""
+    result(f"input beside a locked main, {cpus} CPUs", "all is well\n" in seen, (heard, seen))
+    session.send(b"exit 0\r")
+    result(f"its end, {cpus} CPUs", session.end()[1] == 0, "")
+
+
 def backtraces():
     session = Session([], "--", "run=")
     session.read_to("\n> ")
@@ -142,8 +158,9 @@ def main():
             ends_by_interrupt(image, program, cpus)
             no_alarm(image, program, cpus)
     for cpus in (2, 4):
-        for program in ("deaf", "deaf-among-busy"):
+        for program in ("deaf", "deaf-among-busy", "deaf-and-locked"):
             watchdog(image, program, cpus)
+        shell_beside_a_locked_main(image, cpus)
     for cpus in (1, 2, 4, 8):
         panics(image, cpus)
     backtraces()

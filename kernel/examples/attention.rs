@@ -10,8 +10,9 @@ use core::time::Duration;
 
 use gosched::arch::{self, Place, irq};
 use gosched::base::cmdline::options;
+use gosched::chan;
 use gosched::sync::WaitGroup;
-use gosched::{go, println, runtime, time};
+use gosched::{go, println, runtime, shell, spawn, time};
 
 /// How long each program lets itself be looked at.
 const SECONDS: u64 = 4;
@@ -76,6 +77,32 @@ fn deafens_the_cpu() {
     black_box(());
 }
 
+/// One CPU has interrupts off that was called to its locked goroutine, perhaps from its watch over
+/// the others.
+fn deaf_and_locked() {
+    let (call, calls) = chan::bounded::<()>(0);
+    go(move || {
+        runtime::lock_os_thread();
+        let _ = calls.recv();
+        deafens_the_cpu();
+    });
+    // It waits, and watches while this one computes. Then it is called right before nobody has
+    // anything to do.
+    time::sleep(Duration::from_millis(100));
+    spin(1);
+    let _ = call.send(());
+    time::sleep(Duration::from_millis(3500));
+}
+
+/// A shell whose input comes to a CPU that waits for its locked goroutine, which is main.
+fn locked_shell() {
+    let _here = runtime::pin(0);
+    runtime::lock_os_thread();
+    shell::listen();
+    let end = spawn(|| shell::run(""));
+    let _ = end.join();
+}
+
 /// One CPU has interrupts off, the others compute.
 fn deaf_among_busy() {
     let all = WaitGroup::new();
@@ -114,6 +141,8 @@ fn main() {
         "stuck" => (stuck, name),
         "deaf" => (deaf, name),
         "deaf-among-busy" => (deaf_among_busy, name),
+        "deaf-and-locked" => (deaf_and_locked, name),
+        "locked-shell" => (locked_shell, name),
         "panic-among-holders" => (panic_among_holders, name),
         _ => panic!("no program {name}"),
     };
