@@ -127,12 +127,15 @@ fn fire_all(d: Duration) -> (Vec<Armed>, Arc<Vec<Fired>>) {
 /// stopped, twice, or at the time it had before a reset.
 #[gosched::test(timeout_s = 180)]
 fn a_hundred_thousand_timers_fire_once_each() {
-    let (all, _) = fire_all(Duration::from_millis(800));
-    let stopped = all.iter().step_by(3).filter(|one| one.expected == 0);
-    assert!(
-        stopped.count() > timers() / 30,
-        "hardly any could be stopped"
-    );
+    // Where it takes long to arm so many, most have fired before they can be stopped.
+    for d in [800, 4_000, 20_000] {
+        let (all, _) = fire_all(Duration::from_millis(d));
+        let stopped = all.iter().step_by(3).filter(|one| one.expected == 0);
+        if stopped.count() > timers() / 30 {
+            return;
+        }
+    }
+    panic!("hardly any could be stopped");
 }
 
 /// A heap whose order breaks at some depth. On one P: between the heaps of several there is no
