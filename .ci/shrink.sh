@@ -92,11 +92,16 @@ if ! try 'as it was, as a replay'; then
     exit 1
 fi
 
-if [[ -n $wanted ]]; then
+# Whether the test that failed does so without those before it.
+alone=0
+only_this_test() {
+    [[ -n $wanted ]] && ((!alone)) || return 0
     before=("${arguments[@]}")
     arguments=(--nocapture --exact "$wanted")
-    try 'only this test' || arguments=("${before[@]}")
-fi
+    if try 'only this test'; then alone=1; else arguments=("${before[@]}"); fi
+}
+
+only_this_test
 for fewer in 1 2 4; do
     ((fewer < smp)) || break
     more=$smp smp=$fewer
@@ -111,6 +116,8 @@ for key in chaos sched preempt slice_us; do
     before=("${words[@]}") words=("${words_left[@]}")
     try "without $key" || words=("${before[@]}")
 done
+# With other settings it may be what it was not before.
+only_this_test
 # Only said, not kept: a trace is of more use than its absence. If it fails without, the notes are not
 # what does it.
 cp -a -- "$dir/best" "$dir/small"
