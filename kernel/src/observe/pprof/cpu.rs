@@ -231,11 +231,14 @@ impl Record {
 }
 
 impl Session {
+    /// Takes what is in the rings now; no more, since the mutex is held meanwhile, for which
+    /// whoever wants to end the profile waits.
     fn drain(&mut self) {
         let mut words = Vec::with_capacity(HEAD + MAX_CALLS);
         for m in SCHED.allm() {
             let ring = &RINGS[m.id()];
-            while ring.pop(&mut words, |first| first as u32 as usize) {
+            let end = ring.end();
+            while ring.pop(end, &mut words, |first| first as u32 as usize) {
                 // SAFETY: it came out of the ring.
                 self.add(unsafe { Record::of(&words) });
             }

@@ -80,12 +80,23 @@ impl Ring {
         self.head.store(head + record.len(), Ordering::Release);
     }
 
-    /// Consumer: takes the next record, whose first word `len_of` knows the length by, into
-    /// `record`. False: there is none.
-    pub(super) fn pop(&self, record: &mut Vec<usize>, len_of: impl Fn(usize) -> usize) -> bool {
+    /// Consumer: the end of what is in it now, for [`Ring::pop`].
+    pub(super) fn end(&self) -> usize {
+        self.head.load(Ordering::Acquire)
+    }
+
+    /// Consumer: takes the next record before `end`, whose first word `len_of` knows the length by,
+    /// into `record`. False: there is none. What comes after the end was asked for is for the next
+    /// time: a consumer that is slower than the interrupt would never be done.
+    pub(super) fn pop(
+        &self,
+        end: usize,
+        record: &mut Vec<usize>,
+        len_of: impl Fn(usize) -> usize,
+    ) -> bool {
         record.clear();
         let tail = self.tail.load(Ordering::Relaxed);
-        if tail == self.head.load(Ordering::Acquire) {
+        if tail == end {
             return false;
         }
         let words = self.words();
@@ -124,10 +135,10 @@ mod tests {
             let len = 1 + i % 70;
             let sent: Vec<usize> = (0..len).map(|k| if k == 0 { len } else { i }).collect();
             assert!(put(&ring, &sent));
-            assert!(ring.pop(&mut record, |len| len));
+            assert!(ring.pop(ring.end(), &mut record, |len| len));
             assert_eq!(record, sent);
         }
-        assert!(!ring.pop(&mut record, |len| len));
+        assert!(!ring.pop(ring.end(), &mut record, |len| len));
         assert_eq!(ring.take_dropped(), 1);
     }
 
@@ -140,9 +151,27 @@ mod tests {
         assert_eq!((fitted, ring.take_dropped()), (WORDS / 100, 1));
         let mut record = Vec::new();
         let received = (0..WORDS)
-            .take_while(|_| ring.pop(&mut record, |len| len))
+            .take_while(|_| ring.pop(ring.end(), &mut record, |len| len))
             .count();
         assert_eq!(received, fitted);
+    }
+
+    /// A consumer that asks anew each time whether there is more does not end here.
+    #[test]
+    fn what_comes_meanwhile_is_left_for_the_next_time() {
+        let ring = Ring::new();
+        assert!(ring.prepare());
+        assert!((0..3).all(|i| put(&ring, &[2, i])));
+        let mut record = Vec::new();
+        let end = ring.end();
+        for i in 0..3 {
+            assert!(ring.pop(end, &mut record, |len| len));
+            assert_eq!(record, [2, i]);
+            assert!(put(&ring, &[2, 3 + i]));
+        }
+        assert!(!ring.pop(end, &mut record, |len| len));
+        assert!(ring.pop(ring.end(), &mut record, |len| len));
+        assert_eq!(record, [2, 3]);
     }
 
     #[test]
@@ -160,7 +189,7 @@ mod tests {
         let mut record = Vec::new();
         let mut next = 0;
         while next < N {
-            match ring.pop(&mut record, |len| len) {
+            match ring.pop(ring.end(), &mut record, |len| len) {
                 true => {
                     assert_eq!(record, [3, next, next]);
                     next += 1;
