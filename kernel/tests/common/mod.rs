@@ -103,8 +103,8 @@ pub(crate) fn applies(condition: bool, needs: &str) -> bool {
     condition
 }
 
-/// How many goroutines wait for this, by its words in a dump; without the first, which waits for the
-/// test.
+/// How many goroutines wait for this, by its words in a dump; without the first, which waits for
+/// the test.
 pub(crate) fn waiting(reason: &str) -> usize {
     let mut count = 0;
     SCHED.for_each_g(|gp| {
