@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Deliberate bugs, each of which some test must catch: mutants.py [--list] [--slow] [NAME...].
+"""Deliberate bugs, each of which some test must catch: mutants.py [--list] [--slow] [NAME|KIND...].
 
 A bug is a patch in .ci/mutants/. Its header says what is left out and what breaks then, and names
 the test that catches it:
@@ -9,6 +9,8 @@ the test that catches it:
     Run: loom|host|tsan TEST              by .ci/loom.sh, .ci/host-tests.sh, .ci/tsan.sh
     Run: target SUITE TEST [VARIABLE=VALUE...]     on the target; variables of run-qemu.sh
     Slow: why                             only with --slow, or by name
+
+KIND is one of loom, host, tsan and target. Of those that are not chosen, the patches must apply.
 
 The tracked files are copied to a folder of their own, as they are now, and built there. First each
 test passes without a bug. Then it must fail with the bug, by its own report or by the kernel's (a
@@ -148,9 +150,9 @@ class Copy:
             to.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, to)
 
-    def apply(self, mutant):
+    def apply(self, mutant, *options):
         """Puts a bug in."""
-        status, output = self.call(["git", "apply", str(mutant.path)], {}, 60)
+        status, output = self.call(["git", "apply", *options, str(mutant.path)], {}, 60)
         if status != 0:
             raise Problem("the patch does not apply", output)
 
@@ -249,19 +251,22 @@ def choose(arguments):
     mutants.sort(key=lambda mutant: KINDS.index(mutant.run.kind))
     names = [argument for argument in arguments if not argument.startswith("--")]
     flags = set(arguments) - set(names)
-    unknown = [*(set(names) - {mutant.name for mutant in mutants}), *(flags - {"--list", "--slow"})]
+    known = {mutant.name for mutant in mutants} | set(KINDS)
+    unknown = [*(set(names) - known), *(flags - {"--list", "--slow"})]
     if unknown:
         sys.exit(f"mutants.py: there is no {' '.join(unknown)}")
+    all_mutants = mutants
     if names:
-        mutants = [mutant for mutant in mutants if mutant.name in names]
+        mutants = [m for m in mutants if m.name in names or m.run.kind in names]
     elif "--slow" not in flags:
         mutants = [mutant for mutant in mutants if not mutant.slow or "--list" in flags]
-    return mutants, "--list" in flags
+    others = [mutant for mutant in all_mutants if mutant not in mutants]
+    return mutants, others, "--list" in flags
 
 
 def main():
     """All of it."""
-    mutants, only_list = choose(sys.argv[1:])
+    mutants, others, only_list = choose(sys.argv[1:])
     if only_list:
         for mutant in mutants:
             slow = " (slow)" if mutant.slow else ""
@@ -271,6 +276,11 @@ def main():
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gosched-mutants.") as temporary:
         copy = Copy(pathlib.Path(os.environ.get("MUTANTS_DIR") or temporary).absolute())
+        for mutant in others:
+            try:
+                copy.apply(mutant, "--check")
+            except Problem as problem:
+                tally.bad(mutant.name, problem)
         runs = {mutant.run.text: mutant.run for mutant in mutants}
         clean = {text for text, run in runs.items() if check_clean(copy, run, tally)}
         for mutant in mutants:
