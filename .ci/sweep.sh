@@ -41,6 +41,10 @@ if [[ ${1:-} == --spread ]]; then
     shift
 fi
 first=${1:-1} last=${2:-${1:-3}} cpus=${3:-4}
+if [[ ! $first$last$cpus =~ ^[0-9]+$ ]]; then
+    echo 'usage: .ci/sweep.sh [--spread] [FIRST [LAST [CPUS [SUITE...]]]]' >&2
+    exit 2
+fi
 dir=$(mktemp -d)
 trap 'rm -rf -- "$dir"' EXIT
 copy_suites "$dir" "${@:4}"

@@ -18,7 +18,7 @@ use gosched::chan;
 use gosched::runtime;
 use gosched::sched::preempt::{self, Mode};
 use gosched::sync::WaitGroup;
-use gosched::time::{self, Duration};
+use gosched::time::{self, Duration, Instant};
 use gosched::{go, sched::SCHED};
 
 /// As many goroutines as there are Ps, which pass a counter round by spinning: each must really run
@@ -78,9 +78,14 @@ fn every_p_runs_goroutines_when_there_is_work() {
     let procs = runtime::gomaxprocs(0);
     let ran: Arc<[AtomicUsize; 64]> = Arc::new([const { AtomicUsize::new(0) }; 64]);
     let done = || ran.iter().filter(|n| n.load(Ordering::Relaxed) > 0).count() >= procs;
-    for _ in 0..200 {
+    // Each M that finds work wakes the next. On a host with fewer CPUs, of which others want a part,
+    // the last one is awake only when the work has lasted for some turns of each: there is more and
+    // more of it.
+    let start = Instant::now();
+    let mut work = procs * 10;
+    while start.elapsed() < Duration::from_secs(40) {
         let group = WaitGroup::new();
-        for _ in 0..procs * 10 {
+        for _ in 0..work {
             let ran = ran.clone();
             group.go(move || {
                 ran[runtime::cpu()].fetch_add(1, Ordering::Relaxed);
@@ -92,8 +97,9 @@ fn every_p_runs_goroutines_when_there_is_work() {
         if done() {
             return;
         }
+        work += procs;
     }
-    panic!("some CPU never ran a goroutine");
+    panic!("some CPU never ran a goroutine: {ran:?}");
 }
 
 /// Go's TestYieldProgress and TestYieldLockedProgress: who only yields lets others run.
