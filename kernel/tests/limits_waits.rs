@@ -295,8 +295,8 @@ fn ten_thousand_want_one_mutex() {
 /// who comes again stands behind all of them.
 ///
 /// Each holder lets others run, so a waiter that was woken does run for it. On one P and without
-/// chaos, where it does so at once: a waiter is passed over, by Go's rule, for as long as it has not
-/// begun to run, which on a CPU that was asleep may be for ever.
+/// chaos, where it does so at once: a waiter is passed over, by Go's rule, for as long as it has
+/// not begun to run, which on a CPU that was asleep may be for ever.
 #[gosched::test(timeout_s = 180)]
 fn ten_thousand_get_a_mutex_in_turn() {
     const TIMES: usize = 3;

@@ -78,9 +78,9 @@ fn every_p_runs_goroutines_when_there_is_work() {
     let procs = runtime::gomaxprocs(0);
     let ran: Arc<[AtomicUsize; 64]> = Arc::new([const { AtomicUsize::new(0) }; 64]);
     let done = || ran.iter().filter(|n| n.load(Ordering::Relaxed) > 0).count() >= procs;
-    // Each M that finds work wakes the next. On a host with fewer CPUs, of which others want a part,
-    // the last one is awake only when the work has lasted for some turns of each: there is more and
-    // more of it.
+    // Each M that finds work wakes the next. On a host with fewer CPUs, of which others want a
+    // part, the last one is awake only when the work has lasted for some turns of each: there is
+    // more and more of it.
     let start = Instant::now();
     let mut work = procs * 10;
     while start.elapsed() < Duration::from_secs(40) {
