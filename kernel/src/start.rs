@@ -295,6 +295,8 @@ extern "C" fn on_g0() -> ! {
     // Without an interrupt for it nobody hears before `shell::listen` polls.
     let _ = arch::enable_console_input();
     SCHED.started.store(true, Ordering::Release);
+    // Those that sleep already did not watch, since boot was not over.
+    watchdog::woken(m);
     arch::irq::enable();
     schedule::schedule()
 }
