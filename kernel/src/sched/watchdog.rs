@@ -56,7 +56,8 @@ const OVERDUE_NS: u64 = 200_000_000;
 /// RFLAGS.IF (Intel SDM vol. 1, 3.4.3.3).
 const IF: u64 = 1 << 9;
 
-/// What is known of one CPU. Written by one looker at a time.
+/// What is known of one CPU. Written by who has set [`LOOKING`], but for `called_ns`, which two may
+/// write at once: an interrupt too many.
 struct Watched {
     progress: AtomicU64,
     since_ns: AtomicU64,
