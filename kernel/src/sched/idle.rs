@@ -199,24 +199,19 @@ fn start_spinning_m() {
         return;
     }
     let mut inner = SCHED.lock.lock();
-    let started = match inner.pidleget_spinning(0) {
-        None => None,
-        Some(p) => match inner.midle.pop() {
-            Some(m) => Some((&ALLM[m], p)),
-            None => {
-                // Every M runs, waits for its locked goroutine, or is on its way to sleep: the P
-                // stays idle, and in the last case `stopm` comes back for it.
-                inner.pidleput(p);
-                SCHED.spinning.need();
-                None
-            }
-        },
+    let Some(p) = inner.pidleget(0) else {
+        SCHED.spinning.woke_nobody();
+        return;
+    };
+    let Some(m) = inner.midle.pop() else {
+        // Every M runs, waits for its locked goroutine, or is on its way to sleep: the P stays
+        // idle, and in the last case `stopm` comes back for it.
+        inner.pidleput(p);
+        SCHED.spinning.woke_nobody();
+        return;
     };
     drop(inner);
-    match started {
-        Some((m, p)) => hand_over(m, p, true),
-        None => SCHED.spinning.found(),
-    }
+    hand_over(&ALLM[m], p, true);
 }
 
 /// Hands a P to an M that was taken from the idle list, and wakes it.
@@ -285,12 +280,13 @@ fn sleep_without_p(m: &'static M) {
             input_wants() || timers_want(until) || watchdog::is_needed(m)
         });
         watchdog::stop_watching(m);
-        let kept = stop_keeping(m);
+        // Kept by this M, or left to it by one that was called, as it is now itself.
+        let orphaned = stop_keeping(m) || SCHED.agenda.has(Item::OrphanedTimers);
         // A timer is due, or input came: run a P, if one is idle. If none is, all Ps run, and those
         // who run them look at their timers and at the input themselves.
         match wake {
             Wake::Signalled => {
-                if kept {
+                if orphaned {
                     pass_on_keeping();
                 }
                 break;
@@ -299,7 +295,7 @@ fn sleep_without_p(m: &'static M) {
             Wake::Deadline if watch_until < until && !input_wants() && !timers_want(until) => {}
             Wake::Interrupt | Wake::Deadline => {
                 if wake_self(m) {
-                    if kept {
+                    if orphaned {
                         pass_on_keeping();
                     }
                     return;

@@ -63,11 +63,21 @@ impl Spinning {
     }
 
     /// Waker: counts the M that it is going to wake, if nobody else looks. If it wakes none after
-    /// all, it calls [`Spinning::need`] under the lock, then [`Spinning::found`].
+    /// all, it calls [`Spinning::woke_nobody`].
     pub fn try_begin_for_other(&self) -> bool {
         self.count
             .compare_exchange(0, 1, Ordering::AcqRel, Ordering::Relaxed)
             .is_ok()
+    }
+
+    /// Waker, under the lock under which it found no P or no M: the next M that would go idle shall
+    /// look, and the count is what it was.
+    ///
+    /// Not after the lock: an M could find the work, clear `needed`, look again in vain and go to
+    /// sleep, while another submitter relies on a count with nobody behind it.
+    pub fn woke_nobody(&self) {
+        self.need();
+        self.found();
     }
 
     /// The M begins to look: at all queues, after this.

@@ -115,9 +115,7 @@ impl World {
             Some(p) => self.put_p(&mut lists, p),
             None => (),
         }
-        self.spinning.need();
-        drop(lists);
-        self.spinning.found();
+        self.spinning.woke_nobody();
     }
 
     /// A goroutine on a busy P readies another.
@@ -290,6 +288,20 @@ fn two_submitters_against_an_m_that_halts() {
     model(2, || {
         let world = World::new(Start::Spinning);
         let m = spawn(&world, |world| world.run(Start::Spinning, 1));
+        let other = spawn(&world, |world| world.submit(2));
+        world.submit(1);
+        other.join().unwrap();
+        m.join().unwrap();
+    });
+}
+
+/// One of them finds no P and no M, and takes back the count that it raised: not after the M has found
+/// that work and gone to sleep, while the other relies on the count.
+#[test]
+fn two_submitters_against_an_m_that_comes_back() {
+    model(2, || {
+        let world = World::new(Start::Running);
+        let m = spawn(&world, |world| world.run(Start::Running, 2));
         let other = spawn(&world, |world| world.submit(2));
         world.submit(1);
         other.join().unwrap();

@@ -83,9 +83,7 @@ impl World {
             Some(p) => self.put_p(&mut lists, p),
             None => (),
         }
-        self.spinning.need();
-        drop(lists);
-        self.spinning.found();
+        self.spinning.woke_nobody();
     }
 
     /// A goroutine on P `p` readies another.
