@@ -210,33 +210,37 @@ fn kick(index: usize, page: u64) -> Result<(), StartError> {
         start();
         arrived = clock::spin_until(START_TIMEOUT_NS, || state() != trampoline::POSTED);
     }
-    let taken_back = || {
-        MAILBOX
-            .state
-            .compare_exchange(
-                trampoline::POSTED,
-                trampoline::EMPTY,
-                Ordering::AcqRel,
-                Ordering::Acquire,
-            )
-            .is_ok()
+    // Either this CPU takes its offer back, and stops the other one, or that one goes on.
+    let take_back_from = |expected| {
+        let state = &MAILBOX.state;
+        let taken = state.compare_exchange(
+            expected,
+            trampoline::EMPTY,
+            Ordering::AcqRel,
+            Ordering::Acquire,
+        );
+        if taken.is_ok() {
+            apic::send(apic_id, apic::init_command());
+        }
+        taken.is_ok()
     };
-    if !arrived && taken_back() {
-        apic::send(apic_id, apic::init_command());
+    if !arrived && take_back_from(trampoline::POSTED) {
         return Err(StartError::Silent {
             cpu: index,
             apic_id,
         });
     }
     tsc_sync::compare_with_starting_cpu();
-    if clock::spin_until(START_TIMEOUT_NS, || state() == trampoline::RUNNING) {
-        return Ok(());
+    let runs = clock::spin_until(START_TIMEOUT_NS, || state() == trampoline::RUNNING);
+    if !runs && take_back_from(trampoline::TAKEN) {
+        return Err(StartError::Stuck {
+            cpu: index,
+            apic_id,
+        });
     }
-    apic::send(apic_id, apic::init_command());
-    Err(StartError::Stuck {
-        cpu: index,
-        apic_id,
-    })
+    // It does so as well, before it runs anything: whoever is first.
+    ONLINE[index].store(true, Ordering::Release);
+    Ok(())
 }
 
 /// Called by the trampoline on the started CPU: on its stack, with GS base and paging as they
@@ -256,7 +260,17 @@ pub(super) extern "C" fn started(entry: extern "C" fn() -> !) -> ! {
     }
     timer::init_this_cpu();
     tsc_sync::answer_boot_cpu();
+    // Release: the boot CPU sees all of the above.
+    let runs = MAILBOX.state.compare_exchange(
+        trampoline::TAKEN,
+        trampoline::RUNNING,
+        Ordering::AcqRel,
+        Ordering::Acquire,
+    );
+    if runs.is_err() {
+        // It took too long and was given up. The boot CPU has reported it and sends INIT.
+        cpu::halt_forever()
+    }
     ONLINE[index].store(true, Ordering::Release);
-    MAILBOX.state.store(trampoline::RUNNING, Ordering::Release);
     entry()
 }
