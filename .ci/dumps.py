@@ -121,7 +121,8 @@ def backtraces():
     time.sleep(0.3)  # from the prompt to the wait
     session.send(b"\x1c")
     seen = session.read_to("\n\n> ", 2)
-    result("Ctrl-\\ at a prompt", ASKED in seen and "goroutine 1 [IO wait]:\n" in seen, seen)
+    shown = re.search(r"^goroutine 1 \[.*\]:\n(.*\n)*gosched::shell::run\(", seen, re.M)
+    result("Ctrl-\\ at a prompt", ASKED in seen and shown, seen)
     session.type(b"run crowd 10000 60 &")
     session.prints_soon(b"stats", "10002 goroutines")
     start = time.monotonic()
@@ -135,6 +136,24 @@ def backtraces():
     result("bt all tears no line", not torn, torn[:10])
     session.send(b"exit 3\r")
     result("exit", session.end()[1] == 3, "")
+
+
+def asked_twice():
+    """What is left over of the second would be made by force at the first tick, in place of the
+    scheduler."""
+    session = Session([], "--", "run=")
+    session.read_to("\n> ")
+    session.type(b"run crowd 1000 60 &")
+    session.prints_soon(b"stats", "1002 goroutines")
+    last = re.findall(r"^goroutine (\d+) \[", session.type(b"bt all"), re.M)[-1]
+    for _ in range(2):
+        session.send(b"\x1c")
+        time.sleep(0.2)
+    seen = session.read_to(f"\ngoroutine {last} [") + session.type(b"run hog 4 1")
+    once = seen.count(ASKED) == 1 and "no scheduler answered" not in seen
+    result("Ctrl-\\ during a dump is one with it", once, seen[-2000:])
+    session.send(b"exit 0\r")
+    result("its end", session.end()[1] == 0, "")
 
 
 # A line of a dump.
@@ -164,6 +183,7 @@ def main():
     for cpus in (1, 2, 4, 8):
         panics(image, cpus)
     backtraces()
+    asked_twice()
     finish()
 
 

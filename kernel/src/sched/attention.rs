@@ -99,7 +99,8 @@ pub fn is_asked() -> bool {
 
 /// On g0, no lock held: sees to it that somebody dumps.
 pub fn poll() {
-    if !is_asked() || DUMPING_NS.load(Ordering::Relaxed) != NEVER {
+    // SeqCst: if a dump is seen here that is about to end, its look at `ASKED_NS` sees the request.
+    if ASKED_NS.load(Ordering::SeqCst) == NEVER || DUMPING_NS.load(Ordering::SeqCst) != NEVER {
         return;
     }
     let attributes = Attributes {
@@ -119,8 +120,14 @@ fn dump() {
     if ASKED_NS.swap(NEVER, Ordering::AcqRel) != NEVER {
         // SAFETY: `set_dumps` stored a fn().
         unsafe { core::mem::transmute::<usize, fn()>(DUMP.load(Ordering::Relaxed))() };
+        // Those that came meanwhile are one with it.
+        ASKED_NS.store(NEVER, Ordering::SeqCst);
     }
-    DUMPING_NS.store(NEVER, Ordering::Release);
+    DUMPING_NS.swap(NEVER, Ordering::SeqCst);
+    if ASKED_NS.load(Ordering::SeqCst) != NEVER {
+        // Whoever polled for it may have seen the dump and left it alone.
+        sysmon::make_due();
+    }
 }
 
 /// Interrupt: makes a dump that is overdue.

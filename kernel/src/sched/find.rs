@@ -93,11 +93,13 @@ pub fn find_runnable() -> Found {
 fn see_to_agenda() -> Option<Found> {
     idle::run_orphaned_timers();
     // Readies the goroutine that waits for input, if an interrupt brought some.
-    if SCHED.agenda.has(Item::Input)
-        && SCHED.agenda.take(Item::Input)
-        && let Some(gp) = SCHED.input_waiter.swap(None, Ordering::SeqCst)
-    {
-        park::goready(gp);
+    if SCHED.agenda.has(Item::Input) && SCHED.agenda.take(Item::Input) {
+        if let Some(gp) = SCHED.input_waiter.swap(None, Ordering::SeqCst) {
+            park::goready(gp);
+        }
+        // Who asks for a dump makes it due before it brings the input, perhaps since the look in
+        // `find_runnable`: nobody else may come for it.
+        sysmon::poll();
     }
     if !SCHED.agenda.has(Item::Urgent) {
         return None;
