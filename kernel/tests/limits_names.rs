@@ -8,19 +8,19 @@ extern crate alloc;
 
 mod common;
 
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use common::{Random, await_waiting};
-use gosched::observe::living;
+use common::{Random, await_waiting, rounds};
 use gosched::observe::waits::{self, Deadlock, EndedBy, Waiter};
 use gosched::time::Duration;
-use gosched::{Builder, JoinHandle, current, park};
+use gosched::{Builder, JoinHandle, current, park, runtime};
 
-/// What a terminal obeys, what ends a line or a quote, and what is long.
+/// What a terminal obeys, what ends a line or a quote, and what is long (with chaos not as long).
 fn names() -> Vec<String> {
     let mut names: Vec<String> = [
         "",
@@ -37,9 +37,9 @@ fn names() -> Vec<String> {
     ]
     .map(String::from)
     .into();
-    names.push("n".repeat(64 << 10));
-    names.push("\u{1b}[31m\n".repeat(10_000));
-    names.push("ü".repeat(1 << 20));
+    names.push("n".repeat(rounds(64 << 10)));
+    names.push("\u{1b}[31m\n".repeat(rounds(10_000)));
+    names.push("ü".repeat(rounds(1 << 20)));
     let mut random = Random::new(1);
     for len in 0..200 {
         let any = || char::from_u32(random.below(0x11_0000) as u32).unwrap_or('\u{85}');
@@ -57,12 +57,10 @@ fn sleeper() -> Option<Arc<str>> {
     current().name().map(Arc::from)
 }
 
-/// Starts a goroutine, with or without a name, and waits until it is parked.
-fn start(name: Option<&str>) -> JoinHandle<Option<Arc<str>>> {
-    let builder = name.map_or_else(Builder::new, |name| Builder::new().name(name));
-    let started = builder.spawn(sleeper).unwrap();
-    await_waiting(1, "park");
-    started
+/// In a function of its own: all are created at one place.
+#[inline(never)]
+fn start(builder: Builder) -> JoinHandle<Option<Arc<str>>> {
+    builder.spawn(sleeper).unwrap()
 }
 
 /// Nothing in it is for the terminal, but the ends of lines and Go's tabs at their beginnings.
@@ -77,25 +75,42 @@ fn assert_plain(text: &str, name: &str) {
 /// frames, and a terminal would obey it. Or one that is cut, or given to the next goroutine.
 #[gosched::test]
 fn dumps_stay_lines_whatever_the_name() {
-    let nameless = start(None);
-    let frames = living::one(nameless.id()).unwrap().lines().count();
-    nameless.goroutine().unpark();
-    assert_eq!(nameless.join().unwrap(), None);
-    for name in names() {
-        let named = start(Some(&name));
-        let text = living::one(named.id()).unwrap();
-        assert_plain(&text, &name);
-        assert_eq!(text.lines().count(), frames, "{text:.300}");
+    let names = names();
+    let nameless = start(Builder::new());
+    let named: Vec<_> = names
+        .iter()
+        .map(|name| (name, start(Builder::new().name(name.as_str()))))
+        .collect();
+    await_waiting(1 + names.len(), "park");
+
+    // One dump has all of them, which are parked in the same place.
+    let text = runtime::stack(true);
+    assert_plain(&text, "of them all");
+    let mut goroutines: BTreeMap<u64, &str> = BTreeMap::new();
+    for part in text.split("\n\n") {
+        let goid = part.strip_prefix("goroutine ").unwrap();
+        let goid = goid[..goid.find(' ').unwrap()].parse().unwrap();
+        assert_eq!(goroutines.insert(goid, part.trim_end()), None);
+    }
+    let frames = |text: &str| text.split_once('\n').unwrap().1.to_string();
+    let wanted = frames(goroutines[&nameless.id()]);
+    assert!(wanted.contains("limits_names::sleeper"), "{wanted}");
+
+    for (name, handle) in named {
+        let text = goroutines[&handle.id()];
+        assert_eq!(frames(text), wanted, "{text:.300}");
         let header = text.lines().next().unwrap();
-        let begins = format!("goroutine {} [park] {{name: ", named.id());
+        let begins = format!("goroutine {} [park] {{name: ", handle.id());
         assert!(header.starts_with(&begins), "{header:.300}");
         assert!(header.ends_with("}:") && header.is_ascii());
         // Whole: no character takes less than itself.
         assert!(header.len() >= begins.len() + name.chars().count());
-        assert_eq!(named.name(), Some(&*name));
-        named.goroutine().unpark();
-        assert_eq!(named.join().unwrap().as_deref(), Some(&*name));
+        assert_eq!(handle.name(), Some(name.as_str()));
+        handle.goroutine().unpark();
+        assert_eq!(handle.join().unwrap().as_deref(), Some(name.as_str()));
     }
+    nameless.goroutine().unpark();
+    assert_eq!(nameless.join().unwrap(), None);
 }
 
 /// A name that breaks the lines about waits and deadlocks, which are for people: a long one is cut.

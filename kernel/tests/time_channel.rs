@@ -12,9 +12,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use common::eventually;
+use common::{await_waiting, eventually};
 use gosched::chan::{self, Receiver, RecvTimeoutError, Select, TryRecvError};
-use gosched::runtime;
 use gosched::select;
 use gosched::sync::{Mutex, WaitGroup};
 use gosched::time::{self, Duration, Instant, Ticker, Timer};
@@ -299,9 +298,7 @@ fn ticks_go_to_who_waits_longest() {
             let due = r.recv().unwrap();
             order.lock().push((due, i));
         });
-        while runtime::stack(true).matches("[chan receive]").count() <= i {
-            time::sleep(Duration::from_micros(100));
-        }
+        await_waiting(i + 1, "chan receive");
     }
     ticker.reset(2 * MS);
     group.wait();
