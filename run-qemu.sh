@@ -68,12 +68,12 @@ option         variable   default  meaning
 
 If stdin is a terminal it is the serial console, and every key goes to the image: Ctrl-C ends what
 runs there, Ctrl-\ shows all goroutines. Ctrl-A is QEMU's: Ctrl-A x ends the machine, Ctrl-A b sends
-a break, Ctrl-A a a Ctrl-A. If stdin is no terminal, the image ends by itself: `run=exit` is added to
-the command line, or `; exit` to a `run=` given there.
+a break, Ctrl-A a a Ctrl-A. If stdin is no terminal, it is not read, and the image ends by itself:
+`run=exit` is added to the command line, or `; exit` to a `run=` given there.
 
 exit status    that of the image: 0; 1 for failed tests; 2 for panic, deadlock, a fatal error
                or a refused command line
-               4 if the report of a failed report fails, too (as Go)
+               4 if even the report of a failing report fails (as in Go)
                2 also for a mistake in the arguments of this script
                124 for the time limit (registers of all CPUs are on stderr)
                125 if the machine crashed or could not be run

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How an image ends that fails where there is no goroutine's stack to stand on, within another
 # failure, or at the same instant as another (kernel/examples/collapses.rs). Each check is one boot:
-# one report, and status 2.
+# one report, and status 2 (4 where even the report of the report fails; `exit` has its own beside 2).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=.ci/boots.sh

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# The programs of kernel/examples/ that end by themselves: each checks its own result, and a wrong
-# one is a panic and status 2. Here stands what each prints last, or all that does not depend on
-# who was first. Those that end otherwise (deadlock, exits, panic) are for .ci/exits.sh.
+# The programs of kernel/examples/ that show something, booted as the README says: what each prints
+# last, or all that does not depend on who was first. Most check their own result, and a wrong one is
+# a panic and status 2. Those that serve checks (exits, collapses, …) are booted by those.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=.ci/boots.sh
 source .ci/boots.sh
 
 # Boots an example on 4 CPUs and on 1, where nothing happens at the same time.
-example() { # NAME <EXPECTED
+example() { # NAME [STATUS] <EXPECTED
     local expected cpus
     image=$(.ci/executables.sh build --package gosched --example "$1")
     expected=$(cat)
     for cpus in 4 1; do
         SMP=$cpus boot
         printf '%s\n' "$expected" >"$dir/expected"
-        compare 0 "$dir/expected"
+        compare "${2:-0}" "$dir/expected"
         result "$1 SMP=$cpus" "$why"
     done
 }
@@ -72,5 +72,25 @@ example traced <<'TEXT'
 20 orders are paid
 TEXT
 example mandelbrot < <(printf '*\n%.0s' {1..32})
+example panic 2 <<'TEXT'
+panic: index out of bounds: the len is 3 but the index is 3
+
+goroutine * [running]:
+panic::median(...)
+	kernel/examples/panic.rs:* +0x*
+panic::main::{{closure}}(...)
+	kernel/examples/panic.rs:*
+created by panic::main in goroutine 1
+	kernel/examples/panic.rs:* +0x*
+
+gosched: *
+TEXT
+example deadlock 2 <<'TEXT'
+fatal error: all goroutines are asleep - deadlock!
+
+goroutine 1 [chan receive]:
+...
+gosched: *
+TEXT
 
 sum_up

@@ -3,7 +3,7 @@
 # one has grown by more than 10 percent (and a whole instruction). `--update` writes the file anew.
 #
 # Counted by QEMU on one CPU, where each instruction takes 1 ns: the same on every machine, but for
-# another compiler. What takes longer than a few operations is not in it (latency.rs).
+# another compiler. What measures times is not in it (latency.rs).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 known=kernel/benches/icount.txt

@@ -6,7 +6,7 @@
 # The programs and suites check their results themselves (kernel/examples/limits.rs,
 # kernel/tests/limits*.rs); here stands what they say last, and what the machine says when it is
 # too small. `all` takes up to 9 GiB of the host's memory. With 64 CPUs on few of the host's the
-# watchdog may name a CPU that the host does not run: that is not compared.
+# watchdog may name one that the host did not run for a second: that is not compared.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=.ci/boots.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Deliberate bugs, each of which some test must catch: mutants.py [--list] [--slow] [NAME|KIND...].
+"""Deliberate bugs, each of which some test must catch: mutants.py [--list] [NAME|KIND...].
 
 A bug is a patch in .ci/mutants/. Its header says what is left out and what breaks then, and names
 the test that catches it:
@@ -8,7 +8,6 @@ the test that catches it:
     Breaks: the order of events that goes wrong
     Run: loom|host|tsan TEST              by .ci/loom.sh, .ci/host-tests.sh, .ci/tsan.sh
     Run: target SUITE TEST [VARIABLE=VALUE...]     on the target; variables of run-qemu.sh
-    Slow: why                             only with --slow, or by name
 
 KIND is one of loom, host, tsan and target. Of those that are not chosen, the patches must apply.
 
@@ -65,7 +64,6 @@ class Mutant:
         if not found or not {"Bug", "Breaks", "Run"} <= fields.keys():
             sys.exit(f"mutants.py: {path.name}: the header is not whole")
         self.bug = " ".join(fields["Bug"].split())
-        self.slow = "Slow" in fields
         self.run = Run(fields["Run"])
 
     def files(self):
@@ -252,14 +250,12 @@ def choose(arguments):
     names = [argument for argument in arguments if not argument.startswith("--")]
     flags = set(arguments) - set(names)
     known = {mutant.name for mutant in mutants} | set(KINDS)
-    unknown = [*(set(names) - known), *(flags - {"--list", "--slow"})]
+    unknown = [*(set(names) - known), *(flags - {"--list"})]
     if unknown:
         sys.exit(f"mutants.py: there is no {' '.join(unknown)}")
     all_mutants = mutants
     if names:
         mutants = [m for m in mutants if m.name in names or m.run.kind in names]
-    elif "--slow" not in flags:
-        mutants = [mutant for mutant in mutants if not mutant.slow or "--list" in flags]
     others = [mutant for mutant in all_mutants if mutant not in mutants]
     return mutants, others, "--list" in flags
 
@@ -269,8 +265,7 @@ def main():
     mutants, others, only_list = choose(sys.argv[1:])
     if only_list:
         for mutant in mutants:
-            slow = " (slow)" if mutant.slow else ""
-            print(f"{mutant.name:24} {mutant.run.text}{slow}\n    {mutant.bug}")
+            print(f"{mutant.name:24} {mutant.run.text}\n    {mutant.bug}")
         return 0
     tally = Tally()
     start = time.monotonic()

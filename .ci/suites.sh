@@ -68,7 +68,7 @@ prepare_run() { # FOLDER
     declare -p suite options arguments words >"$1/setting"
     cat >"$1/again" <<SCRIPT
 #!/usr/bin/env bash
-# The run of $suite that is described beside this. Options of run-qemu.sh may follow: --gdb
+# The run of $suite that is described beside this. Options of run-qemu.sh may follow: --gdb --timeout 0
 cd "\$(dirname "\${BASH_SOURCE[0]}")" || exit
 exec ./run-qemu.sh --stage boot --files . $(quoted "${options[@]}") "\$@" \\
     image $(quoted "${arguments[@]}") -- $(quoted "${words[@]}") </dev/null

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the checks need besides stable Rust. Nightly is for ThreadSanitizer alone.
+# Installs what the checks need besides stable Rust (by rustup) and Debian. Nightly is for ThreadSanitizer alone.
 set -euo pipefail
 
 packages=()
@@ -8,6 +8,7 @@ command -v objdump >/dev/null || packages+=(binutils)
 command -v shellcheck >/dev/null || packages+=(shellcheck)
 command -v gdb >/dev/null || packages+=(gdb)
 command -v python3 >/dev/null || packages+=(python3)
+python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
 command -v grub-mkrescue >/dev/null || packages+=(grub-common)
 [[ -d /usr/lib/grub/i386-pc ]] || packages+=(grub-pc-bin)
 [[ -d /usr/lib/grub/x86_64-efi ]] || packages+=(grub-efi-amd64-bin)

@@ -1,6 +1,6 @@
 //! Failures where there is no goroutine's stack to stand on, within other failures, and at the same
 //! instant as others: `args=NAME` chooses one, `.ci/collapses.sh` runs them all and compares status
-//! and console. Each must end in one report and status 2, never in silence, a hang or a reset.
+//! and console. Each must end in one report and its status, never in silence, a hang or a reset.
 //!
 //! What a report must name is a function of its own, never inlined, and does something after its
 //! call: a tail call would leave no frame.

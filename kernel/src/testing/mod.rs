@@ -1,7 +1,7 @@
 //! What `#[gosched::test]` and `#[gosched::bench]` need: the registries, and the two programs that
 //! run what is in them.
 //!
-//! An image of `kernel/tests/` or `kernel/benches/` (or of another crate, with `harness = false`)
+//! An image of `kernel/tests/` or `kernel/benches/` (`harness = false` in Cargo.toml)
 //! marks its functions and ends with [`test_main!`](crate::test_main) or
 //! [`bench_main!`](crate::bench_main). The marks put an entry into a section of the image
 //! (linkme); the main goroutine sorts the entries by name and runs them. Arguments, output and the
