@@ -5,8 +5,9 @@
 # of every event, and one instruction more anywhere before makes it another) must be equal; and
 # another seed must make another run.
 #
-# What may differ between two runs is the host: the second of each pair has a busy one, and a reader
-# that leaves the console alone at first, until any pipe would be full. A thousand goroutines that
+# What may differ between two runs is the host: both of a pair run at once beside a loop, each kept
+# waiting by the others at other moments, and the second has a reader that leaves the console alone at
+# first, until any pipe would be full. A thousand goroutines that
 # sleep and wake catch a QEMU whose threads race (replay.c); the dump, a serial port that waits.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -23,8 +24,8 @@ programs='run pingpong 16 40; run rate_limiter; run pub_sub; run search; run los
 programs+='; trace dump last; trace hash'
 
 replay() { # SEED CPUS NAME
-    ./run-qemu.sh --timeout 100 --replay "$1" --smp "$2" --files "$dir/$3" "$image" \
-        -- chaos=30 slice_us=300 run="$programs" </dev/null 2>"$dir/log"
+    ./run-qemu.sh --timeout 200 --replay "$1" --smp "$2" --files "$dir/$3" "$image" \
+        -- chaos=30 slice_us=300 run="$programs" </dev/null 2>"$dir/$3/err"
 }
 
 # The hash that the run printed, if it came to its end.
@@ -41,13 +42,15 @@ for cpus in 1 2 4 8; do
     hashes=()
     for seed in 1 2 3; do
         start=$SECONDS
-        replay "$seed" "$cpus" first >"$dir/first/console" || true
-        # A CPU of the host that has something else to do.
         while :; do :; done &
         busy=$!
+        replay "$seed" "$cpus" first >"$dir/first/console" &
+        first=$!
         replay "$seed" "$cpus" second | { sleep 1; cat; } >"$dir/second/console" || true
+        wait "$first" || true
         kill "$busy"
         wait "$busy" 2>/dev/null || true
+        cat "$dir"/{first,second}/err >"$dir/log"
         hash=$(hash_of first)
         hashes+=("$hash")
         printf '%d CPUs, seed %d: hash %s, trace of %d bytes, %d s\n' "$cpus" "$seed" "$hash" \

@@ -51,12 +51,13 @@ fn hogs_get_the_time_of_their_cpus() {
     assert!(hogs * 10 > all * 8, "{hogs} of {all} ns are the hogs'");
     assert!(all * 10 > wall * 7, "{all} of {wall} ns are counted");
     assert!(all * 10 < wall * 11, "{all} of {wall} ns are counted");
-    let top = profile.top(3);
-    let first = top.lines().nth(2).unwrap_or_default();
-    assert!(
-        first.contains("profiles::burn") && first.contains("kernel/tests/profiles/mod.rs:"),
-        "{top}"
-    );
+    // What is inlined into it has a share of its own: which leads depends on the machine's rate.
+    let top = profile.top(10);
+    let burn = |line: &&str| line.contains("profiles::burn kernel/tests/profiles/mod.rs:");
+    let line = top.lines().find(burn).expect(&top);
+    let mut words = line.split_whitespace().rev();
+    let with_callees = words.find_map(|word| word.strip_suffix('%')).expect(&top);
+    assert!(with_callees.parse::<f64>().expect(&top) > 80.0, "{top}");
 }
 
 /// CPUs that halt are no time of anybody.
