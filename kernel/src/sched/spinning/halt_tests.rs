@@ -295,8 +295,8 @@ fn two_submitters_against_an_m_that_halts() {
     });
 }
 
-/// One of them finds no P and no M, and takes back the count that it raised: not after the M has found
-/// that work and gone to sleep, while the other relies on the count.
+/// One of them finds no P and no M, and takes back the count that it raised: not after the M has
+/// found that work and gone to sleep, while the other relies on the count.
 #[test]
 fn two_submitters_against_an_m_that_comes_back() {
     model(2, || {
