@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A replay is the same run bit for bit: programs of channels, selects, timers and preemption, with
-# chaos, run twice on 1, 2, 4 and 8 CPUs with each of three seeds. The console (which tells guest
+# chaos, run twice on 1, 2, 4 and 8 CPUs with each of two seeds. The console (which tells guest
 # times, and the hash of all switches since boot) and a trace of the last moments (which has the time
 # of every event, and one instruction more anywhere before makes it another) must be equal; and
 # another seed must make another run.
@@ -40,7 +40,7 @@ same() { # NAME NAME
 
 for cpus in 1 2 4 8; do
     hashes=()
-    for seed in 1 2 3; do
+    for seed in 1 2; do
         start=$SECONDS
         while :; do :; done &
         busy=$!
@@ -60,6 +60,6 @@ for cpus in 1 2 4 8; do
         rm -f -- "$dir/first/last" "$dir/second/last"
     done
     result "$cpus CPUs: another run with each seed" \
-        test "$(printf '%s\n' "${hashes[@]}" | sort -u | wc -l)" = 3
+        test "$(printf '%s\n' "${hashes[@]}" | sort -u | wc -l)" = 2
 done
 sum_up

@@ -13,7 +13,10 @@ mod common;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use common::applies;
+use common::{applies, eventually};
+use gosched::sched::SCHED;
+use gosched::sched::disable::{self, MAX_JOBS};
+use gosched::sched::g::getg;
 use gosched::sync::WaitGroup;
 use gosched::time::{self, Duration};
 use gosched::{chan, runtime};
@@ -40,6 +43,32 @@ fn many_locked_goroutines_make_progress() {
         });
     }
     wg.wait();
+}
+
+/// A job is stopped that has locked CPUs: catches one that waits for its goroutine for ever.
+#[gosched::test]
+fn a_stopped_goroutine_gives_its_cpu_back() {
+    const JOB: u32 = MAX_JOBS - 1;
+    let is_locked = || {
+        let mut ms = SCHED.allm();
+        ms.any(|m| m.lockedg.load(Ordering::Relaxed).is_some())
+    };
+    let n = runtime::num_cpu();
+    let started = Arc::new(AtomicUsize::new(0));
+    for _ in 0..n {
+        let started = started.clone();
+        gosched::go(move || {
+            getg().job.store(JOB, Ordering::Relaxed);
+            runtime::lock_os_thread();
+            started.fetch_add(1, Ordering::Relaxed);
+            loop {
+                runtime::gosched();
+            }
+        });
+    }
+    assert!(eventually(|| started.load(Ordering::Relaxed) == n));
+    assert_eq!(disable::stop_job(JOB), (n, true));
+    assert!(eventually(|| !is_locked()));
 }
 
 /// Two goroutines, each locked, hand over to each other.

@@ -27,7 +27,7 @@ use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on};
 use crate::sched::agenda::Item;
 use crate::sched::g::{G, Status, getg};
-use crate::sched::{SCHED, idle, preempt};
+use crate::sched::{SCHED, idle, lockedm, preempt};
 
 /// Jobs are numbered below this.
 pub const MAX_JOBS: u32 = 1024;
@@ -78,7 +78,10 @@ pub fn may_run(gp: &'static G) -> bool {
 fn may_run_slow(gp: &'static G) -> bool {
     let mut inner = SCHED.lock.lock();
     let held_back = is_held_back(gp);
-    if held_back && !is_stopped(gp.job.load(Ordering::Relaxed)) {
+    if held_back && is_stopped(gp.job.load(Ordering::Relaxed)) {
+        // An M that it has locked would wait for it for ever.
+        lockedm::unlock(gp);
+    } else if held_back {
         inner.disabled.push_back(gp);
     }
     !held_back

@@ -1,6 +1,6 @@
 //! Idle Ms and Ps: who sleeps, who wakes whom. The protocol is in the module's parent.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{Ordering, fence};
 
 use crate::arch;
 use crate::arch::switch::{preempt_off, preempt_on};
@@ -295,7 +295,8 @@ fn sleep_without_p(m: &'static M) {
             Wake::Deadline if watch_until < until && !input_wants() && !timers_want(until) => {}
             Wake::Interrupt | Wake::Deadline => {
                 if wake_self(m) {
-                    if orphaned {
+                    // A keeper that was called meanwhile may have found this M on the idle list.
+                    if orphaned || SCHED.agenda.has(Item::OrphanedTimers) {
                         pass_on_keeping();
                     }
                     return;
@@ -352,6 +353,13 @@ fn keep_timers(m: &'static M) -> u64 {
     let until = SCHED.keeper.settle(first_timer);
     if until == NEVER {
         let _ = stop_keeping(m);
+        // While this M was the keeper of nothing others may have relied on it: who armed a timer and
+        // went to sleep, and who took the item that it left. The fence pairs with that one's, in
+        // `run_timers_of_idle_ps`.
+        fence(Ordering::SeqCst);
+        if first_timer() != NEVER {
+            SCHED.agenda.add(Item::OrphanedTimers);
+        }
     }
     until
 }
@@ -411,7 +419,9 @@ fn run_timers_of_idle_ps() {
             left |= p.timers.min_when() != NEVER;
         }
     }
-    // A keeper that stops after this look raises the flag itself.
+    // A keeper that stops after this look raises the flag itself; one that kept nothing does so by
+    // what it sees behind its fence.
+    fence(Ordering::SeqCst);
     if left && !SCHED.keeper.is_there() {
         SCHED.agenda.add(Item::OrphanedTimers);
     }

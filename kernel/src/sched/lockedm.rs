@@ -11,7 +11,8 @@
 //! Here Go's rule meets fixed Ms. Go starts a new thread when all are locked; here the last M that
 //! is not asleep for a locked goroutine never goes to sleep for its own: it is a *guest house*,
 //! runs others meanwhile, and takes its own from the inbox at the next switch. So a locked
-//! goroutine that waits can never stop the machine, not even on one CPU.
+//! goroutine that waits can never stop the machine, not even on one CPU. Where every M has a locked
+//! goroutine, one that yields lets the others that wait run before it, as guests likewise.
 
 use core::cell::Cell;
 use core::ptr;
@@ -49,7 +50,7 @@ pub fn unlock_os_thread() {
     }
 }
 
-/// Ends the bond of a goroutine to its M, on that M. What stood behind it in the inbox may run now.
+/// On its M: ends the bond of a goroutine to it. What stood behind it in the inbox may run now.
 pub fn unlock(gp: &'static G) {
     preempt_off();
     gp.locked_count.store(0, Ordering::Relaxed);
@@ -224,6 +225,12 @@ pub fn stoplockedm(m: &'static M) -> Option<&'static G> {
     }
     // It only yielded, and nobody is free to take the P.
     if inner.midle.is_empty() && locked.status() == Status::Runnable {
+        if SCHED
+            .allm()
+            .all(|m| m.lockedg.load(Ordering::Relaxed).is_some())
+        {
+            return None; // nobody else would ever run the others: this one takes its turn
+        }
         let mine = inner.runq.remove_first(|gp| ptr::eq(gp, locked));
         inner.publish_runqsize();
         if mine.is_some() {

@@ -167,19 +167,22 @@ pub fn tick(frame: &mut TrapFrame) {
         Mode::Async => (-left_ns).clamp(GRACE_NS, slice_ns.max(GRACE_NS)),
         _ => slice_ns,
     };
-    m.rearm(now_ns + again_ns as u64);
+    m.rearm(or_timer(p, now_ns + again_ns as u64, now_ns));
 }
 
 /// With preemption off nobody is asked: what is due already waits until the goroutine gives up the
 /// CPU, and has the timer fire no more.
 fn arm_for_next(m: &'static M, p: &'static P, now_ns: u64) {
     let next = now_ns + SCHED.slice_ns.load(Ordering::Relaxed);
-    let timer = p.timers.min_when();
-    m.rearm(if timer > now_ns {
-        next.min(timer)
-    } else {
-        next
-    });
+    m.rearm(or_timer(p, next, now_ns));
+}
+
+/// When to look again: at the P's first timer, if that is sooner and not due already.
+fn or_timer(p: &'static P, next_ns: u64, now_ns: u64) -> u64 {
+    match p.timers.min_when() {
+        timer if timer > now_ns => next_ns.min(timer),
+        _ => next_ns,
+    }
 }
 
 /// Interrupt: it left work for the scheduler, which the goroutine here, if any, is to let look.

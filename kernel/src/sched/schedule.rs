@@ -94,10 +94,11 @@ pub fn execute(m: &'static M, gp: &'static G, inherit_time: bool, usual: bool) -
             .expect("an M that executes holds a P");
     m.head.curg.store(gp.as_head(), Ordering::Relaxed);
     gp.m.store(Some(m), Ordering::Relaxed);
-    gp.casgstatus(Status::Runnable, Status::Running);
     gp.clear_preempt();
+    gp.casgstatus(Status::Runnable, Status::Running);
     // Whoever put something into the inbox asked the goroutine of that moment to yield; it may have
-    // been gone already. The fences of inbox and status word order the two looks.
+    // been gone already, or this one's request was cleared above. The fences of inbox and status
+    // word, which stands between the two for that, order the looks.
     if m.inbox_len.load(Ordering::SeqCst) != 0 {
         gp.request_preempt();
     }

@@ -1,10 +1,11 @@
 //! Models of keeping timers: the real words and notes, with the steps of `idle.rs` around them. A P
 //! is idle all the time. An M that halts ends its part there; when all is quiet, who got an
-//! interrupt goes on. The claim: in the end somebody halts until the first timer is due, or sooner.
+//! interrupt goes on. The claim: in the end somebody halts until the first timer is due, or sooner, or
+//! the agenda tells those who run of a timer that nobody keeps.
 
 use alloc::vec::Vec;
 use loom::sync::Mutex;
-use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use loom::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use loom::thread;
 
 use super::Keeper;
@@ -53,6 +54,8 @@ struct World {
     /// `min_when` of the Ps.
     deadlines: [AtomicU64; MS],
     ms: [M; MS],
+    /// `Item::OrphanedTimers`.
+    orphaned: AtomicBool,
     /// Which Ms are on the idle list.
     midle: Mutex<[bool; MS]>,
 }
@@ -67,6 +70,7 @@ impl World {
             keeper: Keeper::new(),
             deadlines: deadlines.map(AtomicU64::new),
             ms: core::array::from_fn(|_| M::new()),
+            orphaned: AtomicBool::new(false),
             midle: Mutex::new([false; MS]),
         })
     }
@@ -89,11 +93,40 @@ impl World {
         if !self.keeper.begin(m) {
             return NEVER;
         }
+        self.orphaned.swap(false, Ordering::SeqCst);
         let until = self.keeper.settle(|| self.first_timer());
         if until == NEVER {
-            let _ = self.keeper.end(m);
+            let _ = self.stop_keeping(m);
+            fence(Ordering::SeqCst);
+            if self.first_timer() != NEVER {
+                self.orphaned.store(true, Ordering::SeqCst);
+            }
         }
         until
+    }
+
+    /// `idle::stop_keeping`.
+    fn stop_keeping(&self, m: &'static M) -> bool {
+        let until = self.keeper.end(m);
+        if until.is_some_and(|until| until != NEVER) {
+            self.orphaned.store(true, Ordering::SeqCst);
+        }
+        until.is_some()
+    }
+
+    /// `pidleput`, of a P with timers.
+    fn leave_p(&self) {
+        self.orphaned.store(true, Ordering::SeqCst);
+    }
+
+    /// `idle::run_timers_of_idle_ps`, of an M that runs; nothing is due.
+    fn look_at_orphans(&self) {
+        if self.orphaned.swap(false, Ordering::SeqCst) && self.first_timer() != NEVER {
+            fence(Ordering::SeqCst);
+            if !self.keeper.is_there() {
+                self.orphaned.store(true, Ordering::SeqCst);
+            }
+        }
     }
 
     /// `idle::timers_want`.
@@ -130,11 +163,11 @@ impl World {
     }
 
     fn awake(&'static self, m: &'static M) -> Option<End> {
-        let kept = self.keeper.end(m).is_some();
+        let orphaned = self.stop_keeping(m) || self.orphaned.load(Ordering::SeqCst);
         if !m.note.is_signalled() {
             return None;
         }
-        if kept {
+        if orphaned {
             self.pass_on_keeping();
         }
         Some(End::Called)
@@ -163,7 +196,11 @@ impl World {
             End::Called => NEVER,
         });
         let first = self.first_timer();
-        assert!(until.min().unwrap() <= first, "{ends:?} past {first}");
+        let is_told = self.orphaned.load(Ordering::SeqCst);
+        assert!(
+            until.min().unwrap() <= first || is_told,
+            "{ends:?} past {first}"
+        );
     }
 }
 
@@ -236,5 +273,25 @@ fn a_timer_against_a_change_of_keepers() {
         let mut ends: Vec<_> = sleepers.map(|sleeper| sleeper.join().unwrap()).into();
         ends.push((2, w.stopm(2)));
         w.assert_the_first_timer_is_kept(ends);
+    });
+}
+
+/// A P with the first timer is left to a keeper that is about to find that it has none to keep, and
+/// that is called to run something then; and an M that runs took the keeper's word.
+#[test]
+fn a_timer_is_left_to_a_keeper_of_nothing() {
+    model(2, || {
+        let world = World::new(NEVER);
+        let w = world.get();
+        let keeper = thread::spawn(move || (0, w.stopm(0)));
+        let leaver = thread::spawn(move || {
+            w.arm(1, 10);
+            w.leave_p();
+            (1, w.stopm(1))
+        });
+        w.look_at_orphans();
+        w.call(0);
+        let ends = [keeper, leaver].map(|m| m.join().unwrap());
+        w.assert_the_first_timer_is_kept(ends.into());
     });
 }
