@@ -353,9 +353,9 @@ fn keep_timers(m: &'static M) -> u64 {
     let until = SCHED.keeper.settle(first_timer);
     if until == NEVER {
         let _ = stop_keeping(m);
-        // While this M was the keeper of nothing others may have relied on it: who armed a timer and
-        // went to sleep, and who took the item that it left. The fence pairs with that one's, in
-        // `run_timers_of_idle_ps`.
+        // While this M was the keeper of nothing others may have relied on it: who armed a timer
+        // and went to sleep, and who took the item that it left. The fence pairs with that one's,
+        // in `run_timers_of_idle_ps`.
         fence(Ordering::SeqCst);
         if first_timer() != NEVER {
             SCHED.agenda.add(Item::OrphanedTimers);

@@ -1,7 +1,7 @@
 //! Models of keeping timers: the real words and notes, with the steps of `idle.rs` around them. A P
 //! is idle all the time. An M that halts ends its part there; when all is quiet, who got an
-//! interrupt goes on. The claim: in the end somebody halts until the first timer is due, or sooner, or
-//! the agenda tells those who run of a timer that nobody keeps.
+//! interrupt goes on. The claim: in the end somebody halts until the first timer is due, or
+//! sooner, or the agenda tells those who run of a timer that nobody keeps.
 
 use alloc::vec::Vec;
 use loom::sync::Mutex;
