@@ -7,8 +7,8 @@
 #
 # What may differ between two runs is the host: both of a pair run at once beside a loop, each kept
 # waiting by the others at other moments, and the second has a reader that leaves the console alone at
-# first, until any pipe would be full. A thousand goroutines that
-# sleep and wake catch a QEMU whose threads race (replay.c); the dump, a serial port that waits.
+# first, until any pipe would be full. A thousand goroutines that sleep and wake catch a QEMU whose
+# threads race (replay.c); the dump, a serial port that waits.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -282,12 +282,10 @@ fn an_m_sleeps_and_is_woken_twice() {
     });
 }
 
-/// Two who submit wake the one M once, or rely on each other for it.
-#[test]
-fn two_submitters_against_an_m_that_halts() {
-    model(2, || {
-        let world = World::new(Start::Spinning);
-        let m = spawn(&world, |world| world.run(Start::Spinning, 1));
+fn two_submitters_against_an_m(start: Start, finds: usize) {
+    model(2, move || {
+        let world = World::new(start);
+        let m = spawn(&world, move |world| world.run(start, finds));
         let other = spawn(&world, |world| world.submit(2));
         world.submit(1);
         other.join().unwrap();
@@ -295,18 +293,17 @@ fn two_submitters_against_an_m_that_halts() {
     });
 }
 
+/// Two who submit wake the one M once, or rely on each other for it.
+#[test]
+fn two_submitters_against_an_m_that_halts() {
+    two_submitters_against_an_m(Start::Spinning, 1);
+}
+
 /// One of them finds no P and no M, and takes back the count that it raised: not after the M has
 /// found that work and gone to sleep, while the other relies on the count.
 #[test]
 fn two_submitters_against_an_m_that_comes_back() {
-    model(2, || {
-        let world = World::new(Start::Running);
-        let m = spawn(&world, |world| world.run(Start::Running, 2));
-        let other = spawn(&world, |world| world.submit(2));
-        world.submit(1);
-        other.join().unwrap();
-        m.join().unwrap();
-    });
+    two_submitters_against_an_m(Start::Running, 2);
 }
 
 /// Input, of which the run queues know nothing, and work: the M sees to both.
